@@ -1,0 +1,186 @@
+//! The configuration, checked: every value here is known to be right.
+//!
+//! The file's own shape is `raw`; nothing outside it sees an unchecked value.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue, Method};
+
+pub use secret::Secret;
+
+use crate::verify::scheme::Scheme;
+
+mod secret;
+
+/// One config file, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub admin: Admin,
+    pub journal: Journal,
+    pub plugins: BTreeMap<Arc<str>, Arc<Plugin>>,
+    pub destinations: BTreeMap<Arc<str>, Arc<Destination>>,
+    pub routes: Vec<Arc<Route>>,
+    /// Every file that the config was read from, itself included: secrets, certificates, plugins. The
+    /// reloader watches them.
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub tls: Option<Tls>,
+    pub max_connections: usize,
+    /// All header fields of a request together, in bytes.
+    pub max_headers: usize,
+    /// How long a sender may take over a request's headers.
+    pub header_timeout: Duration,
+    /// How long a sender may take over a request's body.
+    pub body_timeout: Duration,
+    /// How long a shutdown waits for what is in hand.
+    pub grace: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM: the certificate and its chain.
+    pub cert: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    /// Required as soon as `listen` is not a loopback address.
+    pub token: Option<Secret>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// A directory.
+    pub path: PathBuf,
+    /// How long the history of finished events is kept.
+    pub retain: Duration,
+    /// The size in bytes that the journal may grow to; beyond it senders get a 503.
+    pub max_size: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    pub name: Arc<str>,
+    pub file: PathBuf,
+    /// Refuse the file unless this is its SHA-256.
+    pub sha256: Option<[u8; 32]>,
+    pub limits: Limits,
+}
+
+/// What one call of a plugin may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub time: Duration,
+    /// Linear memory, in bytes.
+    pub memory: usize,
+    /// Everything the plugin hands to the host in one call, in bytes.
+    pub output: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { time: Duration::from_millis(50), memory: 32 << 20, output: 1 << 20 }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Destination {
+    pub name: Arc<str>,
+    pub url: reqwest::Url,
+    /// For one attempt, from connecting to the end of the answer.
+    pub timeout: Duration,
+    /// Attempts at the same time.
+    pub concurrency: usize,
+    /// The waits between attempts; after the last one the message is a dead letter.
+    pub retry: Vec<Duration>,
+    /// Standard Webhooks signing; empty: not signed. The first secret's signature comes first.
+    pub sign: Vec<Secret>,
+    /// Sent with every message.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers of the original request that are passed on.
+    pub forward_headers: Vec<HeaderName>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub name: Arc<str>,
+    /// Lower-case, without port; `None`: any host.
+    pub host: Option<String>,
+    /// `/exact`, `/prefix/*`, or with `{name}` segments.
+    pub path: String,
+    pub methods: Vec<Method>,
+    pub verify: Verify,
+    /// For how long a delivery id is remembered; `None`: duplicates are not looked for.
+    pub dedupe: Option<Duration>,
+    /// The body's size limit in bytes, both as sent and inflated.
+    pub max_body: usize,
+    /// Events per second let in; more are answered 429.
+    pub rate: Option<Rate>,
+    pub pipeline: Vec<Step>,
+    /// Names of destinations, each known to exist.
+    pub deliver: Vec<Arc<str>>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Verify {
+    /// Anybody may send.
+    None,
+    Signature {
+        /// The preset's name; `None` for a scheme written out in the config.
+        preset: Option<String>,
+        scheme: Arc<Scheme>,
+        /// At least one.
+        secrets: Vec<Secret>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub events: NonZeroU32,
+    pub per: Duration,
+}
+
+/// One plugin in a route's pipeline.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub plugin: Arc<Plugin>,
+    /// The step's `config` table as JSON; `null` where there is none.
+    pub config: serde_json::Value,
+    pub on_error: OnError,
+}
+
+/// What happens to an event when a plugin fails on it for a reason of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// Try again later, a few times; then a dead letter.
+    #[default]
+    Retry,
+    DeadLetter,
+    /// Go on as if the step were not there.
+    Pass,
+    Drop,
+}
+
+impl Admin {
+    pub fn is_loopback(&self) -> bool {
+        match self.listen.ip() {
+            IpAddr::V4(ip) => ip.is_loopback(),
+            IpAddr::V6(ip) => ip.is_loopback(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Plugins: loads a WebAssembly component, checks it against the contract, configures it once, calls it.

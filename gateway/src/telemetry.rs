@@ -1,0 +1,198 @@
+//! Metrics and logs.
+//!
+//! Handles of a route, a plugin or a destination are looked up once, when a generation is built; the hot path
+//! only touches atomics.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RouteLabel {
+    pub route: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// Empty where no route was found.
+    pub route: Arc<str>,
+    /// The refusal's code, e.g. `signature_invalid`.
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PluginLabels {
+    pub route: Arc<str>,
+    pub plugin: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PluginOutcomeLabels {
+    pub route: Arc<str>,
+    pub plugin: Arc<str>,
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PluginCountLabels {
+    pub plugin: Arc<str>,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DestinationLabel {
+    pub destination: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AttemptLabels {
+    pub destination: Arc<str>,
+    /// `delivered`, `retry` or `dead`.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ReloadLabel {
+    /// `applied` or `refused`.
+    pub outcome: &'static str,
+}
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Everything that `/metrics` shows but the journal's own figures, which are read from its health at each scrape.
+pub struct Metrics {
+    pub accepted: Family<RouteLabel, Counter>,
+    pub duplicates: Family<RouteLabel, Counter>,
+    pub refused: Family<RefusalLabels, Counter>,
+    /// From the request's first byte read to its answer, events let in only.
+    pub ack_seconds: Histograms<RouteLabel>,
+    pub dropped: Family<RouteLabel, Counter>,
+    pub plugin_seconds: Histograms<PluginLabels>,
+    pub plugin_outcomes: Family<PluginOutcomeLabels, Counter>,
+    pub plugin_counts: Family<PluginCountLabels, Counter>,
+    pub attempts: Family<AttemptLabels, Counter>,
+    pub attempt_seconds: Histograms<DestinationLabel>,
+    /// From acceptance to delivery.
+    pub delivery_seconds: Histograms<DestinationLabel>,
+    pub reloads: Family<ReloadLabel, Counter>,
+    pub generation: Gauge,
+    pub connections: Gauge,
+    pub journal_depth: Gauge,
+    pub journal_oldest_seconds: Gauge,
+    pub journal_dead_letters: Gauge,
+    pub journal_disk_bytes: Gauge,
+    registry: Registry,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            accepted: Family::default(),
+            duplicates: Family::default(),
+            refused: Family::default(),
+            ack_seconds: Family::new_with_constructor(latency),
+            dropped: Family::default(),
+            plugin_seconds: Family::new_with_constructor(plugin_time),
+            plugin_outcomes: Family::default(),
+            plugin_counts: Family::default(),
+            attempts: Family::default(),
+            attempt_seconds: Family::new_with_constructor(latency),
+            delivery_seconds: Family::new_with_constructor(latency),
+            reloads: Family::default(),
+            generation: Gauge::default(),
+            connections: Gauge::default(),
+            journal_depth: Gauge::default(),
+            journal_oldest_seconds: Gauge::default(),
+            journal_dead_letters: Gauge::default(),
+            journal_disk_bytes: Gauge::default(),
+            registry: Registry::with_prefix("sluice"),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// The metrics in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a `String` cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("events_accepted", "Events written down and answered 2xx", self.accepted.clone());
+        r.register("events_duplicate", "Deliveries seen before", self.duplicates.clone());
+        r.register("requests_refused", "Requests refused, by reason", self.refused.clone());
+        r.register("events_dropped", "Events that a plugin dropped", self.dropped.clone());
+        r.register_with_unit(
+            "ack",
+            "From request to answer, events let in",
+            Unit::Seconds,
+            self.ack_seconds.clone(),
+        );
+        r.register_with_unit("plugin", "Time of one plugin call", Unit::Seconds, self.plugin_seconds.clone());
+        r.register("plugin_outcomes", "Plugin calls by outcome", self.plugin_outcomes.clone());
+        r.register("plugin_count", "Counters that plugins keep", self.plugin_counts.clone());
+        r.register("delivery_attempts", "Delivery attempts by outcome", self.attempts.clone());
+        r.register_with_unit(
+            "delivery_attempt",
+            "Time of one delivery attempt",
+            Unit::Seconds,
+            self.attempt_seconds.clone(),
+        );
+        r.register_with_unit(
+            "delivery",
+            "From acceptance to delivery",
+            Unit::Seconds,
+            self.delivery_seconds.clone(),
+        );
+        r.register("reloads", "Config reloads by outcome", self.reloads.clone());
+        r.register("generation", "The number of the config generation in force", self.generation.clone());
+        r.register("connections", "Open connections of senders", self.connections.clone());
+        r.register("journal_depth", "Events not yet delivered, dropped or dead", self.journal_depth.clone());
+        r.register_with_unit(
+            "journal_oldest",
+            "Age of the oldest of them",
+            Unit::Seconds,
+            self.journal_oldest_seconds.clone(),
+        );
+        r.register("journal_dead_letters", "Dead letters kept", self.journal_dead_letters.clone());
+        r.register_with_unit(
+            "journal_disk",
+            "Size of the journal on disk",
+            Unit::Bytes,
+            self.journal_disk_bytes.clone(),
+        );
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// 0.5 ms to about 35 s.
+fn latency() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 17))
+}
+
+/// 5 µs to about 160 ms.
+fn plugin_time() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_005, 2.0, 16))
+}
+
+/// Seconds as metrics want them.
+pub fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
