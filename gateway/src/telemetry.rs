@@ -12,9 +12,22 @@ use prometheus_client::{
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
+        info::Info,
     },
     registry::{Registry, Unit},
 };
+
+pub use chain::Chain;
+pub use logs::{LogError, LogFormat, init_logs};
+
+use crate::{clock::Timestamp, journal::Health};
+
+mod chain;
+
+mod logs;
+
+/// What [`Metrics::encode`] writes; Prometheus picks its parser by it.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RouteLabel {
@@ -120,7 +133,16 @@ impl Metrics {
         metrics
     }
 
-    /// The metrics in the OpenMetrics text format.
+    /// Sets the journal's gauges to what its health says now.
+    pub fn set_journal(&self, health: &Health, now: Timestamp) {
+        let age = health.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+        self.journal_depth.set(gauge(health.depth));
+        self.journal_oldest_seconds.set(gauge(age.as_secs()));
+        self.journal_dead_letters.set(gauge(health.dead_letters));
+        self.journal_disk_bytes.set(gauge(health.disk_bytes));
+    }
+
+    /// The metrics in the OpenMetrics text format: serve them as [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a `String` cannot fail.
@@ -130,6 +152,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
+        r.register("build", "The version of Sluice", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         r.register("events_accepted", "Events written down and answered 2xx", self.accepted.clone());
         r.register("events_duplicate", "Deliveries seen before", self.duplicates.clone());
         r.register("requests_refused", "Requests refused, by reason", self.refused.clone());
@@ -192,7 +215,59 @@ fn plugin_time() -> Histogram {
     Histogram::new(exponential_buckets(0.000_005, 2.0, 16))
 }
 
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 /// Seconds as metrics want them.
 pub fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn journal_gauges_show_its_health() {
+        let metrics = Metrics::new();
+        let health = Health {
+            depth: 3,
+            oldest: Some(Timestamp::from_millis(10_000)),
+            dead_letters: 2,
+            disk_bytes: 4096,
+            ..Health::default()
+        };
+        metrics.set_journal(&health, Timestamp::from_millis(15_500));
+        let text = metrics.encode();
+        for line in [
+            "sluice_journal_depth 3\n",
+            "sluice_journal_oldest_seconds 5\n",
+            "sluice_journal_dead_letters 2\n",
+            "sluice_journal_disk_bytes 4096\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_journal_has_no_oldest_event() {
+        let metrics = Metrics::new();
+        metrics.set_journal(&Health::default(), Timestamp::from_millis(15_500));
+        assert!(metrics.encode().contains("sluice_journal_oldest_seconds 0\n"));
+    }
+
+    #[test]
+    fn labels_of_a_route_are_shown() {
+        let metrics = Metrics::new();
+        metrics.refused.get_or_create(&refusal("github", "signature_invalid")).inc();
+        let text = metrics.encode();
+        let line = "sluice_requests_refused_total{route=\"github\",reason=\"signature_invalid\"} 1\n";
+        assert!(text.contains(line), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    fn refusal(route: &str, reason: &'static str) -> RefusalLabels {
+        RefusalLabels { route: route.into(), reason }
+    }
 }
