@@ -2,6 +2,14 @@
 
 use std::process::ExitCode;
 
+pub mod connection;
+
+pub mod dead;
+
+pub mod events;
+
+mod output;
+
 /// Runs the command line. 0: done, 1: failed while running, 2: bad usage or config.
 pub fn main() -> ExitCode {
     ExitCode::SUCCESS

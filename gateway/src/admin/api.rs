@@ -1,0 +1,388 @@
+//! The shapes of the admin API: the listener writes them, the command line reads them.
+//!
+//! Times are RFC 3339 here, while the journal keeps milliseconds; hence the `…Shape`s, which give the journal's
+//! own types their outward form.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    event::{EventId, Headers},
+    journal::{DeadLetter, Delivery, DeliveryState, EventRecord, EventState, EventSummary, TrailEntry},
+};
+
+/// How many bytes of an event's body are shown.
+const EVENT_BODY_SHOWN: usize = 64 << 10;
+
+/// How many bytes of an undelivered message's body are shown: one event can have many.
+const MESSAGE_BODY_SHOWN: usize = 4 << 10;
+
+/// The answer to `GET /events`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EventList {
+    /// The newest first.
+    pub events: Vec<Summary>,
+}
+
+/// One event of a list.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Summary(#[serde(with = "SummaryShape")] pub EventSummary);
+
+/// The answer to `GET /events/{id}`: everything known of one event.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    #[serde(flatten)]
+    pub summary: Summary,
+    pub method: String,
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    pub params: BTreeMap<String, String>,
+    /// Name and value, in the order received; bytes that are not UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+    pub trail: Vec<Line>,
+    /// The messages that have not arrived.
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// A body as far as it is shown.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// Of the whole body, in bytes.
+    pub length: usize,
+    /// Whether this is only its beginning.
+    pub truncated: bool,
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    Text(String),
+    /// Standard alphabet, padded.
+    Base64(String),
+}
+
+/// One line of an event's history.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Line(#[serde(with = "LineShape")] pub TrailEntry);
+
+/// A message that has not arrived.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unfinished {
+    pub destination: String,
+    pub index: u32,
+    pub webhook_id: String,
+    /// Made since the last replay.
+    pub attempts: u32,
+    #[serde(flatten, with = "DeliveryStateShape")]
+    pub state: DeliveryState,
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+/// The answer to `GET /dead-letters`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeadLetterList {
+    /// The newest first.
+    pub dead_letters: Vec<Dead>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Dead(#[serde(with = "DeadShape")] pub DeadLetter);
+
+/// The body of `POST /dead-letters/replay`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplayRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// RFC 3339, or how long ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// RFC 3339, or how long ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Every dead letter there is; asked for by name so that a forgotten filter replays nothing.
+    pub all: bool,
+}
+
+/// The answer to both kinds of replay.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    pub replayed: u64,
+}
+
+/// The answer to `POST /reload`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    pub generation: u64,
+}
+
+/// The answer of `/healthz` and `/readyz` when all is well.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Status {
+    pub status: String,
+}
+
+/// Every answer that is not a success.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// For programs: stable.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl From<EventRecord> for Record {
+    fn from(record: EventRecord) -> Self {
+        let event = record.event;
+        Self {
+            summary: Summary(EventSummary {
+                id: event.id,
+                route: event.route.to_string(),
+                received_at: event.received_at,
+                state: record.state,
+                event_type: event.event_type.clone(),
+                delivery_id: event.delivery_id.clone(),
+            }),
+            method: event.method.to_string(),
+            path: event.path.clone(),
+            query: event.query.clone(),
+            params: event.params.iter().cloned().collect(),
+            headers: header_lines(&event.headers),
+            body: Body::shown(&event.body, EVENT_BODY_SHOWN),
+            trail: record.trail.into_iter().map(Line).collect(),
+            unfinished: record.unfinished.into_iter().map(Unfinished::from).collect(),
+        }
+    }
+}
+
+impl From<Delivery> for Unfinished {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            webhook_id: delivery.key.webhook_id(),
+            destination: delivery.key.destination.to_string(),
+            index: delivery.key.index,
+            attempts: delivery.attempts,
+            state: delivery.state,
+            headers: header_lines(&delivery.message.headers),
+            body: Body::shown(&delivery.message.body, MESSAGE_BODY_SHOWN),
+        }
+    }
+}
+
+impl Body {
+    fn shown(bytes: &[u8], limit: usize) -> Self {
+        let head = &bytes[..bytes.len().min(limit)];
+        let truncated = head.len() < bytes.len();
+        let content = match str::from_utf8(head) {
+            Ok(text) => Content::Text(text.to_owned()),
+            // The cut went through a character.
+            Err(error) if truncated && error.error_len().is_none() => {
+                Content::Text(String::from_utf8_lossy(&head[..error.valid_up_to()]).into_owned())
+            }
+            Err(_) => Content::Base64(BASE64_STANDARD.encode(head)),
+        };
+        Self { length: bytes.len(), truncated, content }
+    }
+}
+
+fn header_lines(headers: &Headers) -> Vec<(String, String)> {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "EventSummary")]
+struct SummaryShape {
+    id: EventId,
+    route: String,
+    #[serde(with = "rfc3339")]
+    received_at: Timestamp,
+    state: EventState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivery_id: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "TrailEntry", tag = "what", rename_all = "kebab-case")]
+enum LineShape {
+    Step {
+        #[serde(with = "rfc3339")]
+        at: Timestamp,
+        plugin: String,
+        micros: u64,
+        outcome: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        log: Vec<String>,
+    },
+    Attempt {
+        #[serde(with = "rfc3339")]
+        at: Timestamp,
+        destination: String,
+        index: u32,
+        number: u32,
+        millis: u64,
+        outcome: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
+        next: Option<Timestamp>,
+    },
+    Failed {
+        #[serde(with = "rfc3339")]
+        at: Timestamp,
+        reason: String,
+    },
+    Replayed {
+        #[serde(with = "rfc3339")]
+        at: Timestamp,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DeliveryState", tag = "state", rename_all = "kebab-case")]
+enum DeliveryStateShape {
+    Waiting {
+        #[serde(with = "rfc3339")]
+        due: Timestamp,
+    },
+    Dead {
+        #[serde(with = "rfc3339")]
+        at: Timestamp,
+        reason: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DeadLetter")]
+struct DeadShape {
+    event: EventId,
+    route: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    destination: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    #[serde(with = "rfc3339")]
+    received_at: Timestamp,
+    #[serde(with = "rfc3339")]
+    died_at: Timestamp,
+    attempts: u32,
+    reason: String,
+}
+
+mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::{super::moment, Timestamp};
+
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(at)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        moment::rfc3339(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is not an RFC 3339 time")))
+    }
+
+    pub(super) mod option {
+        use super::{Deserializer, Serializer, Timestamp};
+
+        #[expect(clippy::ref_option, reason = "serde's `with` calls it so")]
+        pub(in super::super) fn serialize<S: Serializer>(
+            at: &Option<Timestamp>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            match at {
+                Some(at) => super::serialize(at, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            super::deserialize(from).map(Some)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn text_is_shown_as_text() {
+        let expected = Body { length: 3, truncated: false, content: Content::Text("a é".trim_end().into()) };
+        assert_eq!(Body::shown("a é".as_bytes(), 10), Body { length: 4, ..expected });
+    }
+
+    #[test]
+    fn other_bytes_are_shown_as_base64() {
+        let body = Body::shown(b"\xff\x00", 10);
+        assert_eq!(
+            serde_json::to_value(body).unwrap(),
+            json!({"length": 2, "truncated": false, "base64": "/wA="})
+        );
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        let body = Body::shown("aéé".as_bytes(), 4);
+        assert_eq!(body, Body { length: 5, truncated: true, content: Content::Text("aé".into()) });
+    }
+
+    #[test]
+    fn text_that_ends_inside_a_character_is_not_text() {
+        assert_eq!(Body::shown(b"a\xc3", 4).content, Content::Base64("YcM=".into()));
+    }
+
+    #[test]
+    fn history_lines_carry_readable_times_and_survive_the_trip() {
+        let entry = TrailEntry::Attempt {
+            at: Timestamp::from_millis(1_772_366_400_123),
+            destination: "tracker".into(),
+            index: 0,
+            number: 2,
+            millis: 12,
+            outcome: "retry".into(),
+            status: Some(503),
+            error: None,
+            answer: Some("busy".into()),
+            next: Some(Timestamp::from_millis(1_772_366_405_000)),
+        };
+        let value = serde_json::to_value(Line(entry.clone())).unwrap();
+        assert_eq!(
+            value,
+            json!({
+                "what": "attempt", "at": "2026-03-01T12:00:00.123Z", "destination": "tracker", "index": 0,
+                "number": 2, "millis": 12, "outcome": "retry", "status": 503, "answer": "busy",
+                "next": "2026-03-01T12:00:05.000Z"
+            })
+        );
+        assert_eq!(serde_json::from_value::<Line>(value).unwrap().0, entry);
+    }
+}

@@ -1,0 +1,49 @@
+//! Events: list, explain, replay.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::Uri,
+};
+
+use super::{
+    Admin,
+    api::{EventList, Record, Replayed, Summary},
+    query,
+    refusal::Refusal,
+};
+use crate::event::EventId;
+
+pub(super) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<EventList>, Refusal> {
+    let filter = query::events(&uri, admin.clock.now())?;
+    let events = admin.journal.events(filter).await?;
+    Ok(Json(EventList { events: events.into_iter().map(Summary).collect() }))
+}
+
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<Record>, Refusal> {
+    let id = event_id(id)?;
+    let record = admin.journal.event(id).await?.ok_or(Refusal::NoSuchEvent { id })?;
+    Ok(Json(record.into()))
+}
+
+pub(super) async fn replay(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<Replayed>, Refusal> {
+    let id = event_id(id)?;
+    if !admin.journal.replay_event(id, admin.clock.now()).await? {
+        return Err(Refusal::NoSuchEvent { id });
+    }
+    admin.control.wake();
+    tracing::info!(event = %id, "event replayed by request");
+    Ok(Json(Replayed { replayed: 1 }))
+}
+
+fn event_id(text: String) -> Result<EventId, Refusal> {
+    text.parse().map_err(|_| Refusal::BadId { text })
+}
