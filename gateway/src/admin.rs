@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
+    http::Uri,
     middleware,
     routing::{get, post},
 };
@@ -108,7 +109,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     }
 }
 
-async fn reload(State(admin): State<Arc<Admin>>) -> Result<Json<api::Reloaded>, Refusal> {
+async fn reload(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<api::Reloaded>, Refusal> {
+    query::none(&uri)?;
     let generation = admin.control.reload().await.map_err(|reason| Refusal::ReloadRefused { reason })?;
     Ok(Json(api::Reloaded { generation }))
 }

@@ -18,7 +18,7 @@ use prometheus_client::{
 };
 
 pub use chain::Chain;
-pub use logs::{LogError, LogFormat, init_logs};
+pub use logs::{LogArgs, LogError, LogFormat, init_logs};
 
 use crate::{clock::Timestamp, journal::Health};
 

@@ -24,8 +24,10 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Js
 
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
+    uri: Uri,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Replayed>, Refusal> {
+    query::none(&uri)?;
     let now = admin.clock.now();
     let filter = query::replay(&body.map_err(Refusal::BadBody)?, now)?;
     let replayed = admin.journal.replay_dead(filter, now).await?;

@@ -25,7 +25,9 @@ pub(super) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Js
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
+    uri: Uri,
 ) -> Result<Json<Record>, Refusal> {
+    query::none(&uri)?;
     let id = event_id(id)?;
     let record = admin.journal.event(id).await?.ok_or(Refusal::NoSuchEvent { id })?;
     Ok(Json(record.into()))
@@ -34,7 +36,9 @@ pub(super) async fn show(
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
+    uri: Uri,
 ) -> Result<Json<Replayed>, Refusal> {
+    query::none(&uri)?;
     let id = event_id(id)?;
     if !admin.journal.replay_event(id, admin.clock.now()).await? {
         return Err(Refusal::NoSuchEvent { id });

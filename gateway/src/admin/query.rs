@@ -22,7 +22,7 @@ const DEFAULT_LIMIT: usize = 100;
 pub(super) enum QueryError {
     #[error("the query is not `key=value` pairs joined by `&`")]
     Malformed,
-    #[error("unknown query key `{key}`; known keys are {known}")]
+    #[error("unknown query key `{key}`; this path takes {known}")]
     UnknownKey { key: String, known: String },
     #[error("query key `{key}` is given twice")]
     Repeated { key: String },
@@ -34,6 +34,11 @@ pub(super) enum QueryError {
     NoFilter,
     #[error("`all` asks for every dead letter, so it takes no filter beside it")]
     AllWithFilter,
+}
+
+/// For paths that take no query.
+pub(super) fn none(uri: &Uri) -> Result<(), QueryError> {
+    Keys::read(uri, &[]).map(|_| ())
 }
 
 pub(super) fn events(uri: &Uri, now: Timestamp) -> Result<EventFilter, QueryError> {
@@ -139,6 +144,9 @@ fn limit(text: &str) -> Result<usize, String> {
 }
 
 fn list(names: &[impl AsRef<str>]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
     let quoted: Vec<_> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     quoted.join(", ")
 }
@@ -175,7 +183,7 @@ mod tests {
 
     #[test]
     fn bad_queries_are_refused_by_name() {
-        refused("rout=x", "unknown query key `rout`; known keys are `route`, `state`, `since`, `limit`");
+        refused("rout=x", "unknown query key `rout`; this path takes `route`, `state`, `since`, `limit`");
         refused("route=a&route=b", "query key `route` is given twice");
         refused("limit=0", "`limit` is `0`, which is not a number from 1 to 1000");
         refused("limit=1001", "`limit` is `1001`, which is not a number from 1 to 1000");

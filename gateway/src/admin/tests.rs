@@ -115,6 +115,10 @@ async fn misspelt_filter_is_refused_before_the_journal_is_asked() {
     let bench = Bench::open().await;
     get(&bench, "/events?stat=dead").await.expect(400, "bad_query");
     get(&bench, "/dead-letters?until=tomorrow").await.expect(400, "bad_query");
+    post(&bench, "/dead-letters/replay?route=github", r#"{"all":true}"#).await.expect(400, "bad_query");
+    let body = post(&bench, "/reload?now", "").await.expect(400, "bad_query");
+    assert_eq!(body["message"], "unknown query key `now`; this path takes none");
+    assert!(bench.journal.replayed_dead.lock().unwrap().is_empty());
     assert!(bench.journal.events_asked.lock().unwrap().is_empty());
     assert!(bench.journal.dead_asked.lock().unwrap().is_empty());
 }
@@ -302,6 +306,15 @@ async fn web_page_cannot_change_anything_without_a_token() {
     }
     assert!(bench.journal.replayed_dead.lock().unwrap().is_empty());
     assert_eq!(bench.control.wakes(), 0);
+}
+
+#[tokio::test]
+async fn listener_open_to_the_network_stays_shut_without_a_token() {
+    let bench = Bench::open().await;
+    let mut open = generation(2, None);
+    open.config.admin.listen = "192.0.2.1:9090".parse().unwrap();
+    bench.current.store(Arc::new(open));
+    get(&bench, "/events").await.expect(401, "token_required");
 }
 
 #[tokio::test]

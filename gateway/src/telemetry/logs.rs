@@ -20,6 +20,24 @@ pub enum LogFormat {
     Json,
 }
 
+/// How much is logged, and in which shape.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LogArgs {
+    /// How much is logged: a level, or directives such as `info,sluice::deliver=debug`.
+    #[arg(long = "log", value_name = "LEVEL", env = "SLUICE_LOG", default_value = "info")]
+    level: String,
+    /// The shape of a log line.
+    #[arg(long = "log-format", value_name = "FORMAT", env = "SLUICE_LOG_FORMAT", default_value = "text")]
+    format: LogFormat,
+}
+
+impl LogArgs {
+    /// Starts the log as asked for. Once per process.
+    pub fn init(&self) -> Result<(), LogError> {
+        init_logs(self.format, &self.level)
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
