@@ -11,8 +11,11 @@ use crate::{admin::api::Problem, telemetry::Chain};
 /// The variable that the token is read from unless another is named.
 const TOKEN_ENV: &str = "SLUICE_ADMIN_TOKEN";
 
-/// How long an answer may take: the journal may have much to look through.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer may take: a replay can be of a million dead letters.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Which gateway to ask, and how to show its answer.
 #[derive(Clone, Debug, clap::Args)]
@@ -131,7 +134,11 @@ impl Connection {
 pub(crate) fn http_client(url: &Url) -> Result<Client, reqwest::Error> {
     // Fails only if a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder().no_proxy().redirect(redirect::Policy::none()).timeout(TIMEOUT);
+    let mut builder = Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT);
     if url.scheme() == "http" {
         // Plain HTTP must work where the machine has no root certificates to load.
         builder = builder.tls_certs_only([]);
