@@ -230,7 +230,10 @@ mod tests {
 
     #[tokio::test]
     async fn silent_address_is_named_with_the_cause() {
-        let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // Bound and not listening: the port is ours, and refuses.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let unused = socket.local_addr().unwrap();
         let error = events(&to(&format!("http://{unused}"))).await.unwrap_err().to_string();
         assert!(
             error.starts_with(&format!("failed to reach the admin listener at http://{unused}/events: ")),
