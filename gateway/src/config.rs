@@ -39,6 +39,9 @@ mod report;
 mod secret;
 mod units;
 
+#[cfg(test)]
+mod tests;
+
 /// One config file, checked.
 #[derive(Clone, Debug)]
 pub struct Config {

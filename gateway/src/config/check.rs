@@ -51,6 +51,8 @@ struct Defined<T> {
     /// The table's key: `plugins` or `destinations`.
     table: &'static str,
     by_name: BTreeMap<Arc<str>, Definition<T>>,
+    /// A route names one that is not there: perhaps by mistake for one that would otherwise be unused.
+    is_missed: bool,
 }
 
 struct Definition<T> {
@@ -175,7 +177,7 @@ impl Checker<'_> {
             let value = read(self, name.clone(), value, &span).map(Arc::new);
             by_name.insert(name, Definition { span, value, is_used: false });
         }
-        Defined { what, table, by_name }
+        Defined { what, table, by_name, is_missed: false }
     }
 
     /// Finds what a route names; an undefined name is an error.
@@ -190,6 +192,7 @@ impl Checker<'_> {
             let what = defined.what;
             let message = format!("{route} names {what} `{wanted}`, which is not defined");
             self.problems.push(Problem::error(message).at(&name.span).hint(defined.hint(wanted)));
+            defined.is_missed = true;
         }
         let (name, _) = defined.by_name.get_key_value(wanted)?;
         let name = name.clone();
@@ -198,6 +201,9 @@ impl Checker<'_> {
     }
 
     fn unused<T>(&mut self, defined: &Defined<T>) {
+        if defined.is_missed {
+            return;
+        }
         for (name, definition) in defined.by_name.iter().filter(|(_, definition)| !definition.is_used) {
             let message = format!("{} `{name}` is not used by any route", defined.what);
             self.problems.push(Problem::warning(message).at(&definition.span));
