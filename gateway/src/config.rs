@@ -224,12 +224,8 @@ impl Config {
     pub fn parse(text: &str, path: &Path, env: &dyn Env) -> Result<(Self, Vec<Warning>), Report> {
         let (document, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            let end = text.len()..text.len();
-            let problem = |error: &toml::de::Error| {
-                Problem::error(error.message()).at(&error.span().unwrap_or(end.clone()))
-            };
             let source = Source::new(path, redact::redact_broken(text));
-            return report::conclude(None, source, errors.iter().map(problem).collect());
+            return report::conclude(None, source, errors.iter().map(not_toml).collect());
         }
         let source = Source::new(path, redact::redact(text, document.get_ref()));
         let (raw, problems) = reader::read::<raw::Config>(document);
@@ -259,6 +255,17 @@ impl Config {
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
+}
+
+fn not_toml(error: &toml::de::Error) -> Problem {
+    let mut problem = Problem::error(error.message());
+    if let Some(span) = error.span() {
+        problem = problem.at(&span);
+    }
+    let is_bare_text = ["invalid float", "invalid integer", "invalid date", "invalid boolean"]
+        .iter()
+        .any(|start| error.message().starts_with(start));
+    if is_bare_text { problem.hint("text is written in quotes: `key = \"value\"`") } else { problem }
 }
 
 impl Admin {

@@ -56,6 +56,7 @@ struct Defined<T> {
 }
 
 struct Definition<T> {
+    name: Arc<str>,
     span: Range<usize>,
     value: Option<Arc<T>>,
     is_used: bool,
@@ -64,8 +65,9 @@ struct Definition<T> {
 impl Checker<'_> {
     fn config(&mut self, raw: raw::Config) -> Option<Config> {
         let raw::Config { server, admin, journal, plugins, destinations, routes } = raw;
+        self.listeners_apart(&server, &admin);
         let server = self.server(server);
-        let admin = self.admin(admin, server.as_ref());
+        let admin = self.admin(admin);
         let journal = self.journal(journal);
         let mut plugins = self.define("plugin", "plugins", plugins, Self::plugin);
         let mut destinations = self.define("destination", "destinations", destinations, Self::destination);
@@ -111,12 +113,12 @@ impl Checker<'_> {
         Some(Tls { cert: cert?, key: key? })
     }
 
-    fn admin(&mut self, raw: Field<raw::Admin>, server: Option<&Server>) -> Option<Admin> {
+    fn admin(&mut self, raw: Field<raw::Admin>) -> Option<Admin> {
         let span = raw.span;
         let raw::Admin { listen, token } = raw.value?;
         let has_token = token.is_some();
         let token = all(token.map(|token| self.token(token)));
-        let listen_span = if listen.span.is_empty() { span } else { listen.span.clone() };
+        let listen_span = if listen.is_written() { listen.span.clone() } else { span };
         let admin = Admin { listen: listen.parsed()?, token: token? };
         if !admin.is_loopback() && !has_token {
             let message =
@@ -124,13 +126,24 @@ impl Checker<'_> {
             let hint = "add `token = { env = \"SLUICE_ADMIN_TOKEN\" }`, or listen on 127.0.0.1";
             self.problems.push(Problem::error(message).at(&listen_span).hint(hint));
         }
-        if server.is_some_and(|server| clash(server.listen, admin.listen)) {
-            let message =
-                format!("`server.listen` and `admin.listen` are both at port {}", admin.listen.port());
-            self.problems
-                .push(Problem::error(message).at(&listen_span).hint("choose another port for one of them"));
-        }
         Some(admin)
+    }
+
+    /// One port cannot serve two listeners, not even with `0.0.0.0` for the one and `127.0.0.1` for the other.
+    fn listeners_apart(&mut self, server: &Field<raw::Server>, admin: &Field<raw::Admin>) -> Option<()> {
+        let (server, admin) = (&server.value.as_ref()?.listen, &admin.value.as_ref()?.listen);
+        let (a, b) = (server.value.as_ref()?.0, admin.value.as_ref()?.0);
+        let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+        if same_ip && a.port() == b.port() && a.port() != 0 {
+            let message = format!("`server.listen` and `admin.listen` are both at port {}", a.port());
+            let problem = Problem::error(message).hint("choose another port for one of them");
+            self.problems.push(match (server.is_written(), admin.is_written()) {
+                (true, true) => problem.at(&admin.span).other(&server.span, "the other one"),
+                (false, true) => problem.at(&admin.span),
+                (_, false) => problem.at(&server.span),
+            });
+        }
+        Some(())
     }
 
     fn journal(&mut self, raw: Field<raw::Journal>) -> Option<Journal> {
@@ -175,7 +188,7 @@ impl Checker<'_> {
             let span = key.span.clone();
             let Some(Name(name)) = key.parsed() else { continue };
             let value = read(self, name.clone(), value, &span).map(Arc::new);
-            by_name.insert(name, Definition { span, value, is_used: false });
+            by_name.insert(name.clone(), Definition { name, span, value, is_used: false });
         }
         Defined { what, table, by_name, is_missed: false }
     }
@@ -186,26 +199,24 @@ impl Checker<'_> {
         defined: &'d mut Defined<T>,
         name: &Field<String>,
         route: &str,
-    ) -> Option<(&'d Arc<str>, &'d Option<Arc<T>>)> {
+    ) -> Option<&'d Definition<T>> {
         let wanted = name.value.as_deref()?;
         if !defined.by_name.contains_key(wanted) {
-            let what = defined.what;
-            let message = format!("{route} names {what} `{wanted}`, which is not defined");
+            let message = format!("{route} names {} `{wanted}`, which is not defined", defined.what);
             self.problems.push(Problem::error(message).at(&name.span).hint(defined.hint(wanted)));
             defined.is_missed = true;
         }
-        let (name, _) = defined.by_name.get_key_value(wanted)?;
-        let name = name.clone();
-        defined.by_name.get_mut(&name)?.is_used = true;
-        defined.by_name.get_key_value(&name).map(|(name, definition)| (name, &definition.value))
+        let definition = defined.by_name.get_mut(wanted)?;
+        definition.is_used = true;
+        Some(definition)
     }
 
     fn unused<T>(&mut self, defined: &Defined<T>) {
         if defined.is_missed {
             return;
         }
-        for (name, definition) in defined.by_name.iter().filter(|(_, definition)| !definition.is_used) {
-            let message = format!("{} `{name}` is not used by any route", defined.what);
+        for definition in defined.by_name.values().filter(|definition| !definition.is_used) {
+            let message = format!("{} `{}` is not used by any route", defined.what, definition.name);
             self.problems.push(Problem::warning(message).at(&definition.span));
         }
     }
@@ -233,8 +244,8 @@ impl Checker<'_> {
         }
         let (least, most) = (bounds.start().print(), bounds.end().print());
         let message = match value < *bounds.start() {
-            true => format!("`{}` is less than the least possible, {least}", value.print()),
-            false => format!("`{}` is more than the most possible, {most}", value.print()),
+            true => format!("`{}` is below the limit of {least}", value.print()),
+            false => format!("`{}` is above the limit of {most}", value.print()),
         };
         self.problems.push(Problem::error(message).at(&span));
         None
@@ -294,11 +305,6 @@ fn all<T>(optional: Option<Option<T>>) -> Option<Option<T>> {
         Some(value) => value.map(Some),
         None => Some(None),
     }
-}
-
-fn clash(a: std::net::SocketAddr, b: std::net::SocketAddr) -> bool {
-    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() == b.port() && a.port() != 0 && same_ip
 }
 
 fn unreadable(what: &str, path: &Path, error: &io::Error) -> Problem {

@@ -304,10 +304,10 @@ pub(super) struct Variable(pub(super) String);
 
 impl Literal for Variable {
     const EXPECTED: &'static str = "the name of an environment variable";
-    const PATTERN: &'static str = "^[^=\\u0000]+$";
+    const PATTERN: &'static str = "^[^=$\\u0000]+$";
 
     fn parse(text: &str) -> Result<Self, Invalid> {
-        match text.is_empty() || text.contains(['=', '\0']) {
+        match text.is_empty() || text.contains(['=', '$', '\0']) {
             // What stands here may well be the secret itself.
             true => Err(Invalid::new(
                 "not the name of an environment variable",

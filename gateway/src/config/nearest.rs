@@ -19,8 +19,13 @@ pub(super) fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) ->
         .map(|(_, word)| word)
 }
 
-fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+/// The words in backticks, the first twenty of them if there are more.
+fn list<'a>(words: impl Iterator<Item = &'a str> + Clone) -> String {
+    let shown = words.clone().take(20).map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    match words.skip(20).count() {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 #[cfg(test)]
@@ -38,6 +43,13 @@ mod tests {
             hint("colour", "known keys", ["url", "retry"].into_iter()),
             "known keys are `url`, `retry`"
         );
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let words: Vec<_> = (100..200).map(|n| n.to_string()).collect();
+        let hint = hint("abcdefgh", "presets", words.iter().map(String::as_str));
+        assert!(hint.ends_with("`119` and 80 more"), "{hint}");
     }
 
     #[test]

@@ -42,6 +42,13 @@ const FIELD: &str = "$field";
 /// `string`, `table`, `boolean` and so on.
 pub(super) const BY_TYPE: &str = "by type";
 
+impl<T> Field<T> {
+    /// Whether it stands in the file, and is not a default.
+    pub(super) fn is_written(&self) -> bool {
+        !self.span.is_empty()
+    }
+}
+
 impl<T: Default> Default for Field<T> {
     fn default() -> Self {
         T::default().into()

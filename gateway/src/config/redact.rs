@@ -12,12 +12,8 @@ const MASK: &str = "*";
 
 /// Masks every value that is, or by its key looks like, a secret written out.
 pub(super) fn redact(text: &str, document: &DeTable<'_>) -> String {
-    let mut spans = Vec::new();
-    collect(document, &mut spans);
     let mut masked = text.to_owned();
-    for span in spans {
-        mask(&mut masked, span);
-    }
+    redact_table(document, &mut masked);
     masked
 }
 
@@ -43,35 +39,43 @@ pub(super) fn redact_broken(text: &str) -> String {
     masked
 }
 
-fn collect(table: &DeTable<'_>, spans: &mut Vec<Range<usize>>) {
+fn redact_table(table: &DeTable<'_>, text: &mut String) {
     for (key, value) in table {
         if key.get_ref() == "headers" || is_telling(key.get_ref()) {
-            hide(value, spans);
+            hide(value, text);
         } else {
-            walk(value, spans);
+            redact_value(value, text);
         }
     }
 }
 
-fn walk(value: &Spanned<DeValue<'_>>, spans: &mut Vec<Range<usize>>) {
+fn redact_value(value: &Spanned<DeValue<'_>>, text: &mut String) {
     match value.get_ref() {
-        DeValue::Table(table) => collect(table, spans),
-        DeValue::Array(items) => items.iter().for_each(|item| walk(item, spans)),
-        DeValue::String(text) if credentials(text).is_some() => spans.push(value.span()),
+        DeValue::Table(table) => redact_table(table, text),
+        DeValue::Array(items) => items.iter().for_each(|item| redact_value(item, text)),
+        DeValue::String(url) if credentials(url).is_some() => {
+            let span = value.span();
+            // As it is written; with escapes in it, the whole of it goes.
+            let credentials = text.get(span.clone()).and_then(credentials);
+            mask(
+                text,
+                credentials.map_or(span.clone(), |part| span.start + part.start..span.start + part.end),
+            );
+        }
         _ => {}
     }
 }
 
 /// Hides every scalar below but those that say where a secret is to be found.
-fn hide(value: &Spanned<DeValue<'_>>, spans: &mut Vec<Range<usize>>) {
+fn hide(value: &Spanned<DeValue<'_>>, text: &mut String) {
     match value.get_ref() {
         DeValue::Table(table) => {
             let shown = ["env", "file", "valid_from", "valid_until"];
             let hidden = table.iter().filter(|(key, _)| !shown.contains(&&**key.get_ref()));
-            hidden.for_each(|(_, value)| hide(value, spans));
+            hidden.for_each(|(_, value)| hide(value, text));
         }
-        DeValue::Array(items) => items.iter().for_each(|item| hide(item, spans)),
-        _ => spans.push(value.span()),
+        DeValue::Array(items) => items.iter().for_each(|item| hide(item, text)),
+        _ => mask(text, value.span()),
     }
 }
 
@@ -131,7 +135,7 @@ mod tests {
     #[test]
     fn header_values_and_credentials_in_urls_are_masked() {
         masks("headers = { x = \"abc\" }", "headers = { x = \"***\" }");
-        masks("url = \"http://u:p@h/\"", "url = \"*************\"");
+        masks("url = \"http://u:p@h/\"", "url = \"http://***@h/\"");
         masks("url = \"http://h/@\"", "url = \"http://h/@\"");
     }
 

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
 
 /// Everything found wrong in one run over a config file, in the file's order; warnings come along.
 /// Holds at least one error. Inline secrets are masked in the lines that it shows.
@@ -89,11 +89,24 @@ pub(super) fn conclude<T>(
 pub(super) struct Source {
     path: PathBuf,
     text: String,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
 }
 
 impl Source {
     pub(super) fn new(path: &Path, text: String) -> Self {
-        Self { path: path.to_owned(), text }
+        let lines = [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path: path.to_owned(), text, lines }
+    }
+
+    /// The line that a byte is in, from 1.
+    fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at)
+    }
+
+    /// From the first byte of a line up to the end of the last one.
+    fn span(&self, first_line: usize, last_line: usize) -> Range<usize> {
+        self.lines[first_line - 1]..self.lines.get(last_line).map_or(self.text.len(), |next| next - 1)
     }
 }
 
@@ -165,27 +178,33 @@ impl Diagnostic {
         if color { Renderer::styled().render(&report) } else { Renderer::plain().render(&report) }
     }
 
-    fn snippet(&self) -> Option<Snippet<'_, annotate_snippets::Annotation<'_>>> {
-        let span = self.problem.span.clone()?;
-        let other = self
-            .problem
-            .other
-            .iter()
-            .map(|(span, label)| AnnotationKind::Context.span(span.clone()).label(*label));
+    /// The lines from the first to the last that have to do with it.
+    fn snippet(&self) -> Option<Snippet<'_, Annotation<'_>>> {
+        let (source, span, other) = (&*self.source, self.problem.span.as_ref()?, &self.problem.other);
+        let spans = || other.iter().map(|(span, _)| span).chain([span]);
+        let first_line = spans().map(|span| source.line(span.start)).min()?;
+        let last_line = spans().map(|span| source.line(span.end)).max()?;
+        let shown = source.span(first_line, last_line);
+        let within = |span: &Range<usize>| span.start - shown.start..span.end - shown.start;
+        let other =
+            other.as_ref().map(|(span, label)| AnnotationKind::Context.span(within(span)).label(*label));
         Some(
-            Snippet::source(&self.source.text)
-                .path(self.source.path.to_string_lossy())
-                .annotation(AnnotationKind::Primary.span(span))
+            Snippet::source(&source.text[shown.clone()])
+                .line_start(first_line)
+                .path(source.path.to_string_lossy())
+                .annotation(AnnotationKind::Primary.span(within(span)))
                 .annotations(other),
         )
     }
 
     fn line(&self) -> String {
-        let (path, message) = (self.source.path.display(), &self.problem.message);
+        let message = &self.problem.message;
         let at = match &self.problem.span {
             Some(span) => {
-                let (line, column) = position(&self.source.text, span.start);
-                format!("{path}:{line}:{column}: {message}")
+                let line = self.source.line(span.start);
+                let before = self.source.span(line, line).start..span.start;
+                let column = self.source.text[before].chars().count() + 1;
+                format!("{}:{line}:{column}: {message}", self.source.path.display())
             }
             None => message.clone(),
         };
@@ -194,11 +213,4 @@ impl Diagnostic {
             None => at,
         }
     }
-}
-
-/// Line and column of a byte, both from 1; columns count characters.
-fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }

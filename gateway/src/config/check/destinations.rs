@@ -62,13 +62,23 @@ impl Checker<'_> {
         &mut self,
         field: Field<Table<Written<HeaderName>, raw::HeaderSource>>,
     ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-        let headers: Vec<_> = field
-            .value?
-            .0
-            .into_iter()
-            .map(|(name, value)| (name.parsed(), self.header_value(value)))
-            .collect();
-        headers.into_iter().map(|(name, value)| Some((name?, value?))).collect()
+        let mut headers = Some(Vec::new());
+        for (name, value) in field.value?.0 {
+            let span = name.span.clone();
+            let (name, value) = (name.parsed(), self.header_value(value));
+            if name.as_ref().is_some_and(|name| headers.iter().flatten().any(|(other, _)| other == name)) {
+                let message = format!(
+                    "header `{}` is given twice",
+                    name.iter().map(HeaderName::as_str).collect::<String>()
+                );
+                self.problems.push(Problem::error(message).at(&span));
+            }
+            headers = headers.zip(name.zip(value)).map(|(mut headers, header)| {
+                headers.push(header);
+                headers
+            });
+        }
+        headers
     }
 
     fn header_value(&mut self, field: Field<raw::HeaderSource>) -> Option<HeaderValue> {

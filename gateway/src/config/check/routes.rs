@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use http::Method;
 
-use super::{Checker, Defined, all};
+use super::{Checker, Defined, Definition, all};
 use crate::config::{
     Destination, Plugin, Route, Step, Verify,
     literal::{Text, Written},
@@ -181,9 +181,9 @@ impl Checker<'_> {
     fn step(&mut self, field: Field<raw::Step>, plugins: &mut Defined<Plugin>, route: &str) -> Option<Step> {
         let raw::Step { plugin, config, on_error } = field.value?;
         let name = self.required(plugin, "plugin", &field.span, "the name of one of `[plugins]`")?;
-        let (_, plugin) = self.find(plugins, &name, route)?;
+        let plugin = self.find(plugins, &name, route)?.value.clone();
         let config = all(config.map(|config| config.value))?.unwrap_or_default();
-        Some(Step { plugin: plugin.clone()?, config, on_error: on_error.value? })
+        Some(Step { plugin: plugin?, config, on_error: on_error.value? })
     }
 
     fn deliver(
@@ -193,16 +193,18 @@ impl Checker<'_> {
         destinations: &mut Defined<Destination>,
         route: &str,
     ) -> Option<Vec<Arc<str>>> {
+        let span = if field.is_written() { field.span.clone() } else { route_span.clone() };
         let names = field.value?;
         if names.is_empty() {
-            let span = if field.span.is_empty() { route_span } else { &field.span };
             let warning =
-                Problem::warning(format!("{route} has no destination: every event ends there")).at(span);
+                Problem::warning(format!("{route} has no destination: every event ends there")).at(&span);
             self.problems.push(warning.hint("name one in `deliver`"));
         }
         let mut found = Vec::new();
         for name in &names {
-            let Some((destination, _)) = self.find(destinations, name, route) else { continue };
+            let Some(Definition { name: destination, .. }) = self.find(destinations, name, route) else {
+                continue;
+            };
             if found.contains(destination) {
                 let problem = Problem::error(format!("{route} names destination `{destination}` twice"));
                 self.problems.push(problem.at(&name.span).hint("a destination gets each message once"));
