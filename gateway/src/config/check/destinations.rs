@@ -1,6 +1,6 @@
 //! Destinations: where messages go and how they are signed.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
@@ -40,7 +40,7 @@ impl Checker<'_> {
         })
     }
 
-    fn retry(&mut self, field: Field<Vec<Text<std::time::Duration>>>) -> Option<Vec<std::time::Duration>> {
+    fn retry(&mut self, field: Field<Vec<Text<Duration>>>) -> Option<Vec<Duration>> {
         let waits: Vec<_> = field.value?.into_iter().map(|wait| self.not_zero(wait)).collect();
         waits.into_iter().collect()
     }
@@ -62,23 +62,20 @@ impl Checker<'_> {
         &mut self,
         field: Field<Table<Written<HeaderName>, raw::HeaderSource>>,
     ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-        let mut headers = Some(Vec::new());
+        let mut headers = Vec::new();
+        let mut are_right = true;
         for (name, value) in field.value?.0 {
             let span = name.span.clone();
-            let (name, value) = (name.parsed(), self.header_value(value));
-            if name.as_ref().is_some_and(|name| headers.iter().flatten().any(|(other, _)| other == name)) {
-                let message = format!(
-                    "header `{}` is given twice",
-                    name.iter().map(HeaderName::as_str).collect::<String>()
-                );
-                self.problems.push(Problem::error(message).at(&span));
+            let Some((name, value)) = name.parsed().zip(self.header_value(value)) else {
+                are_right = false;
+                continue;
+            };
+            if headers.iter().any(|(other, _)| *other == name) {
+                self.problems.push(Problem::error(format!("header `{name}` is given twice")).at(&span));
             }
-            headers = headers.zip(name.zip(value)).map(|(mut headers, header)| {
-                headers.push(header);
-                headers
-            });
+            headers.push((name, value));
         }
-        headers
+        are_right.then_some(headers)
     }
 
     fn header_value(&mut self, field: Field<raw::HeaderSource>) -> Option<HeaderValue> {

@@ -1,14 +1,14 @@
 //! Routes: how they refer to the rest and how they stand to each other.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
 
 use http::Method;
 
-use super::{Checker, Defined, Definition, all};
+use super::{Checker, Defined, Definition, all, overlaps::Place};
 use crate::config::{
     Destination, Plugin, Route, Step, Verify,
     literal::{Text, Written},
-    names::RoutePath,
+    names::Name,
     raw,
     reader::Field,
     report::Problem,
@@ -135,18 +135,17 @@ impl Checker<'_> {
             let problem = Problem::error("the list of methods is empty: no request would ever match");
             self.problems.push(problem.at(&field.span).hint("leave `methods` out to take in POST"));
         }
-        let mut methods: Vec<_> = methods.into_iter().map(Text::parsed).collect::<Option<_>>()?;
-        let mut seen = Vec::new();
-        methods.retain(|method: &Method| {
-            !seen.contains(method) && {
-                seen.push(method.clone());
-                true
+        let mut distinct = Vec::new();
+        for method in methods {
+            let method = method.parsed()?;
+            if !distinct.contains(&method) {
+                distinct.push(method);
             }
-        });
-        Some(methods)
+        }
+        Some(distinct)
     }
 
-    fn dedupe(&mut self, field: Field<raw::Dedupe>) -> Option<Option<std::time::Duration>> {
+    fn dedupe(&mut self, field: Field<raw::Dedupe>) -> Option<Option<Duration>> {
         let problem = match field.value? {
             raw::Dedupe::Boolean(false) => return Some(None),
             raw::Dedupe::String(Written(window)) if !window.is_zero() => return Some(Some(window)),
@@ -214,92 +213,13 @@ impl Checker<'_> {
         }
         (found.len() == names.len()).then_some(found)
     }
-
-    /// Two routes that match the same requests are an error; one that others leave nothing to, a warning.
-    fn overlaps(&mut self, places: &[Place]) {
-        let mut taken: HashMap<(&Option<String>, &str, &Method), &Place> = HashMap::new();
-        for place in places {
-            let mut keys = place.methods.iter().map(|method| (&place.host, &*place.shape, method));
-            if let Some((key, first)) = keys.clone().find_map(|key| taken.get(&key).map(|first| (key, first)))
-            {
-                let message =
-                    format!("{} matches what {} matches: {}", place.route, first.route, place.shown(key.2));
-                let problem = Problem::error(message).at(&place.span).other(&first.span, "the first one");
-                self.problems.push(problem.hint("give one of them another path, host or method"));
-            }
-            keys.by_ref().for_each(|key| {
-                taken.entry(key).or_insert(place);
-            });
-        }
-        for place in places {
-            if let Some(names) = place.shadowed_by(&taken) {
-                let message = format!(
-                    "{} never matches: {names} are more specific and leave nothing to it",
-                    place.route
-                );
-                self.problems.push(Problem::warning(message).at(&place.span));
-            }
-        }
-    }
 }
 
-const VERIFY_HINT: &str = "a table such as `{ preset = \"github\", secrets = [{ env = \"…\" }] }`, or \"none\" to take in what anybody sends";
+const VERIFY_HINT: &str = "a table such as `{ preset = \"github\", secrets = [{ env = \"…\" }] }`, or \"none\" \
+                           to take in what anybody sends";
 
-/// What a route matches.
-struct Place {
-    route: String,
-    span: Range<usize>,
-    host: Option<String>,
-    path: String,
-    shape: String,
-    methods: Vec<Method>,
-}
-
-type Taken<'a> = HashMap<(&'a Option<String>, &'a str, &'a Method), &'a Place>;
-
-impl Place {
-    fn of(field: &Field<raw::Route>) -> Option<Self> {
-        let route = field.value.as_ref()?;
-        let path = route.path.as_ref()?;
-        let RoutePath(pattern) = &path.value.as_ref()?.0;
-        let host = match &route.host {
-            Some(host) => Some(host.value.as_ref()?.0.0.clone()),
-            None => None,
-        };
-        let methods = route.methods.value.as_ref()?.iter().filter_map(|method| method.value.as_ref());
-        Some(Self {
-            route: called(&route.name),
-            span: path.span.clone(),
-            host,
-            path: pattern.clone(),
-            shape: path.value.as_ref()?.0.shape(),
-            methods: methods.map(|method| method.0.clone()).collect(),
-        })
-    }
-
-    fn shown(&self, method: &Method) -> String {
-        format!("{method} {}{}", self.host.as_deref().unwrap_or_default(), self.path)
-    }
-
-    /// The most specific route wins, so only a `/prefix/*` can be left with nothing: by `/prefix/{name}` and
-    /// `/prefix/{name}/*` together, for each of its methods.
-    fn shadowed_by(&self, taken: &Taken<'_>) -> Option<String> {
-        let prefix = self.shape.strip_suffix('*')?;
-        let (one, deeper) = (format!("{prefix}{{}}"), format!("{prefix}{{}}/*"));
-        let mut by = Vec::new();
-        for method in &self.methods {
-            for shape in [&one, &deeper] {
-                let other = taken.get(&(&self.host, shape.as_str(), method))?;
-                if !by.contains(&other.route) {
-                    by.push(other.route.clone());
-                }
-            }
-        }
-        (!by.is_empty()).then(|| by.join(" and "))
-    }
-}
-
-fn called(name: &Option<Text<crate::config::names::Name>>) -> String {
+/// What messages call a route.
+pub(super) fn called(name: &Option<Text<Name>>) -> String {
     match name.as_ref().and_then(|name| name.value.as_ref()) {
         Some(Written(name)) => format!("route `{}`", name.0),
         None => "a route".to_owned(),

@@ -1,9 +1,17 @@
 //! Secrets: found, read and never shown.
 
-use std::{fs, io, io::Read, ops::Range, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Read},
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use super::{Checker, all, unreadable};
-use crate::config::{Secret, literal::Text, names::Variable, raw, reader::Field, report::Problem};
+use crate::{
+    clock::Timestamp,
+    config::{Secret, literal::Text, names::Variable, raw, reader::Field, report::Problem},
+};
 
 /// No secret is larger; it keeps a wrong path such as `/dev/zero` from being read for ever.
 const MAX_SECRET: u64 = 64 << 10;
@@ -61,8 +69,8 @@ impl Checker<'_> {
         table: &Range<usize>,
     ) -> Option<(Vec<u8>, String)> {
         match (env, file) {
-            (Some(env), None) => self.from_env(env),
-            (None, Some(file)) => self.from_file(file),
+            (Some(env), None) => self.read_env(env),
+            (None, Some(file)) => self.read_file(file),
             (Some(_), Some(file)) => {
                 let problem = Problem::error("both `env` and `file` are given").at(&file.span);
                 self.problems.push(problem.hint("keep the one that holds the secret"));
@@ -86,7 +94,7 @@ impl Checker<'_> {
         Some(Secret::new(text.as_bytes(), "inline"))
     }
 
-    fn from_env(&mut self, field: Text<Variable>) -> Option<(Vec<u8>, String)> {
+    fn read_env(&mut self, field: Text<Variable>) -> Option<(Vec<u8>, String)> {
         let span = field.span.clone();
         let Variable(name) = field.parsed()?;
         let problem = match self.env.var(&name) {
@@ -100,7 +108,7 @@ impl Checker<'_> {
         None
     }
 
-    fn from_file(&mut self, field: Text<PathBuf>) -> Option<(Vec<u8>, String)> {
+    fn read_file(&mut self, field: Text<PathBuf>) -> Option<(Vec<u8>, String)> {
         let span = field.span.clone();
         let path = self.dir.join(field.parsed()?);
         self.files.push(path.clone());
@@ -136,10 +144,11 @@ impl Checker<'_> {
     }
 }
 
-type Validity = (Option<crate::clock::Timestamp>, Option<crate::clock::Timestamp>);
+/// From when and until when a secret counts.
+type Validity = (Option<Timestamp>, Option<Timestamp>);
 
 /// The file's bytes without one line break at the end; one byte more than the limit if it is larger.
-fn read_secret(path: &std::path::Path) -> io::Result<Vec<u8>> {
+fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut bytes)?;
     if bytes.ends_with(b"\n") {
