@@ -29,6 +29,7 @@ use crate::verify::scheme::Scheme;
 
 mod check;
 mod env;
+mod field;
 mod literal;
 mod names;
 mod nearest;

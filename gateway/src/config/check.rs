@@ -13,10 +13,10 @@ use std::{
 
 use super::{
     Admin, Config, Env, Journal, Limits, Plugin, Server, Tls,
+    field::{Field, Table},
     literal::{Literal, Text, Written},
     names::Name,
     nearest, raw,
-    reader::{Field, Table},
     report::Problem,
     units::Size,
 };

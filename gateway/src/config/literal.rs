@@ -8,7 +8,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-use super::reader::Field;
+use super::field::Field;
 
 /// A value with a written form.
 pub(super) trait Literal: Sized {

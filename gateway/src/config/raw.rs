@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize, Serializer};
 pub(super) use self::values::{Count, Moment, Preset, Unsigned};
 use super::{
     OnError, Rate,
+    field::{Field, Table},
     literal::{Text, Written},
     names::{Host, Name, RoutePath, Sha256, Variable},
-    reader::{Field, Table},
     units::Size,
 };
 use crate::verify::scheme;

@@ -1,14 +1,13 @@
 //! Reads parsed TOML into plain serde types without stopping at the first mistake.
 //!
 //! serde's derives stop at the first error. Here the deserializer records each error where it happens, with its
-//! span, and a [`Field`] turns the failure into "nothing", so that reading goes on with the next key. Unknown
+//! span, and a [`Field`](super::field::Field) turns the failure into "nothing", so that reading goes on with the next key. Unknown
 //! keys are recorded at every level, because every derived struct says which keys it knows.
 
-use std::{cell::RefCell, fmt, marker::PhantomData, ops::Range};
+use std::{cell::RefCell, fmt, ops::Range};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
+    Deserializer,
     de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Unexpected, Visitor},
     forward_to_deserialize_any,
 };
@@ -17,7 +16,7 @@ use toml::{
     de::{DeString, DeTable, DeValue},
 };
 
-use super::{nearest, report::Problem};
+use super::{field::FIELD, nearest, report::Problem};
 
 /// Reads a whole document; `None` if not even its outermost table is right.
 pub(super) fn read<T: DeserializeOwned>(document: Spanned<DeTable<'_>>) -> (Option<T>, Vec<Problem>) {
@@ -28,137 +27,9 @@ pub(super) fn read<T: DeserializeOwned>(document: Spanned<DeTable<'_>>) -> (Opti
     (value, problems.into_inner())
 }
 
-/// A value with its place in the file. `None`: it was wrong, and that has been recorded.
-#[derive(Clone, Debug)]
-pub(super) struct Field<T> {
-    pub(super) span: Range<usize>,
-    pub(super) value: Option<T>,
-}
-
-/// The name under which [`Reader`] knows a [`Field`]; it hands over start, end and value.
-const FIELD: &str = "$field";
-
 /// To be given as the serde name of an enum whose variants are told apart by the TOML type they are written as:
 /// `string`, `table`, `boolean` and so on.
 pub(super) const BY_TYPE: &str = "by type";
-
-impl<T> Field<T> {
-    /// Whether it stands in the file, and is not a default.
-    pub(super) fn is_written(&self) -> bool {
-        !self.span.is_empty()
-    }
-}
-
-impl<T: Default> Default for Field<T> {
-    fn default() -> Self {
-        T::default().into()
-    }
-}
-
-/// A value that is not in the file.
-impl<T> From<T> for Field<T> {
-    fn from(value: T) -> Self {
-        Self { span: 0..0, value: Some(value) }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(FIELD, FieldVisitor(PhantomData))
-    }
-}
-
-struct FieldVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
-    type Value = Field<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value read from a config file")
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-        let (Some(start), Some(end)) = (parts.next_element()?, parts.next_element()?) else {
-            return Err(de::Error::invalid_length(0, &self));
-        };
-        // An error has been recorded on the way here.
-        Ok(Field { span: start..end, value: parts.next_element().ok().flatten() })
-    }
-}
-
-/// For the defaults that the JSON schema shows.
-impl<T: Serialize> Serialize for Field<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(serializer)
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for Field<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn schema_id() -> std::borrow::Cow<'static, str> {
-        T::schema_id()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-}
-
-/// A table whose keys are names that the file's author chose.
-#[derive(Clone, Debug)]
-pub(super) struct Table<K, V>(pub(super) Vec<(Field<K>, Field<V>)>);
-
-impl<K, V> Default for Table<K, V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Table<K, V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(TableVisitor(PhantomData))
-    }
-}
-
-struct TableVisitor<K, V>(PhantomData<(K, V)>);
-
-impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for TableVisitor<K, V> {
-    type Value = Table<K, V>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table")
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Table(entries))
-    }
-}
-
-impl<K: JsonSchema, V: JsonSchema> JsonSchema for Table<K, V> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        format!("Table_of_{}", V::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (names, values) = (generator.subschema_for::<K>(), generator.subschema_for::<V>());
-        schemars::json_schema!({ "type": "object", "propertyNames": names, "additionalProperties": values })
-    }
-}
 
 /// An error on its way to the place that knows its span, or one that has been recorded there already.
 #[derive(Debug)]
@@ -370,18 +241,20 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let value = self.value.get_ref();
-        if name == BY_TYPE {
-            return match variants.contains(&value.type_str()) {
-                true => visitor.visit_enum(Variant { name: value.type_str(), reader: self }),
-                false => Err(Error::expected(one_of(variants), self.found())),
-            };
-        }
+        let by_type = name == BY_TYPE;
         match value {
-            DeValue::String(text) => visitor.visit_enum((&**text).into_deserializer()),
-            DeValue::Table(table) => {
-                visitor.visit_enum(de::value::MapAccessDeserializer::new(self.entries(table, None)))
+            _ if by_type && variants.contains(&value.type_str()) => {
+                visitor.visit_enum(Variant { name: value.type_str(), reader: self })
             }
-            _ => Err(Error::expected("a string", self.found())),
+            _ if by_type => Err(Error::expected(one_of(variants), self.found())),
+            DeValue::String(text) => visitor.visit_enum((&**text).into_deserializer()),
+            DeValue::Table(table) => match table.iter().next() {
+                Some((key, value)) if table.len() == 1 => {
+                    visitor.visit_enum(Variant { name: key.get_ref(), reader: self.child(value) })
+                }
+                _ => Err(Error::expected("a table with one key", &format!("one with {}", table.len()))),
+            },
+            _ => Err(Error::expected("a string or a table", self.found())),
         }
     }
 
@@ -472,7 +345,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 }
 
-/// What a [`Field`] is made from: start, end, value.
+/// What a [`Field`](super::field::Field) is made from: start, end, value.
 struct Parts<'a, V> {
     span: Range<usize>,
     value: V,
@@ -494,9 +367,9 @@ impl<'de, V: Deserializer<'de, Error = Error> + Copy> de::SeqAccess<'de> for Par
     }
 }
 
-/// A variant chosen by the TOML type of its value.
+/// A variant and its content.
 struct Variant<'a> {
-    name: &'static str,
+    name: &'a str,
     reader: Reader<'a>,
 }
 
@@ -513,15 +386,15 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {
-        Err(Error::expected("a value", "none"))
+        Err(Error::expected(format_args!("`\"{}\"` alone", self.name), "a table"))
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
-        seed.deserialize(self.reader)
+        self.reader.settle(seed.deserialize(self.reader))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Error> {
-        self.reader.deserialize_seq(visitor)
+        self.reader.settle(self.reader.deserialize_seq(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -529,6 +402,98 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
         keys: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.reader.deserialize_struct("", keys, visitor)
+        self.reader.settle(self.reader.deserialize_struct("", keys, visitor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::{super::field::Field, *};
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it can be read matters")]
+    struct Outer {
+        inner: Option<Inner>,
+        choice: Option<Choice>,
+        list: Option<Vec<u8>>,
+        any: Option<serde_json::Value>,
+        field: Option<Field<Inner>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether it can be read matters")]
+    struct Inner {
+        number: u8,
+        date: Option<String>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    #[expect(dead_code, reason = "only whether it can be read matters")]
+    enum Choice {
+        Unit,
+        Newtype(u8),
+        Struct { number: u8 },
+    }
+
+    /// The mistakes in a document, each as `start..end message`.
+    fn mistakes(text: &str) -> Vec<String> {
+        let (value, problems) = read::<Outer>(DeTable::parse(text).unwrap());
+        assert!(value.is_some() || !problems.is_empty(), "nothing was read and nothing said");
+        problems.iter().map(|problem| format!("{:?} {}", problem.span(), problem.message())).collect()
+    }
+
+    #[test]
+    fn plain_serde_types_are_read() {
+        for text in [
+            "inner = { number = 0x1_0, date = \"x\" }",
+            "choice = \"unit\"",
+            "choice = { newtype = 1 }",
+            "choice = { struct = { number = 1 } }",
+            "list = [1, 2]",
+            "any = { a = [1, 1.5, true, \"x\", 2026-01-01] }",
+        ] {
+            assert_eq!(mistakes(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_recorded_once_and_at_its_own_place() {
+        assert_eq!(mistakes("inner = { number = true }"), ["Some(19..23) expected u8, found a boolean"]);
+        assert_eq!(mistakes("list = [1, \"x\"]"), ["Some(11..14) expected u8, found a string"]);
+        assert_eq!(mistakes("choice = { newtype = \"x\" }"), ["Some(21..24) expected u8, found a string"]);
+        assert_eq!(mistakes("inner = {}"), ["Some(8..10) missing key `number`"]);
+        assert_eq!(mistakes("any = [-inf]"), ["Some(7..11) `-inf` is not a finite number"]);
+    }
+
+    #[test]
+    fn unknown_keys_are_found_at_every_level() {
+        let text = "innr = 1\ninner = { number = 1, numbr = 2 }\nchoice = { struct = { number = 1, n = 1 } }";
+        let expected = [
+            "Some(0..4) unknown key `innr`",
+            "Some(31..36) unknown key `numbr`",
+            "Some(77..78) unknown key `n`",
+        ];
+        assert_eq!(mistakes(text), expected);
+    }
+
+    #[test]
+    fn a_field_keeps_its_mistake_to_itself() {
+        let text = "field = { number = true }\nlist = 3";
+        let expected =
+            ["Some(19..23) expected u8, found a boolean", "Some(33..34) expected an array, found an integer"];
+        assert_eq!(mistakes(text), expected);
+    }
+
+    #[test]
+    fn a_date_is_not_a_string() {
+        assert_eq!(
+            mistakes("inner = { number = 1, date = 2026-01-01 }"),
+            ["Some(29..39) expected a string, found a date"]
+        );
     }
 }

@@ -156,6 +156,11 @@ impl Problem {
         &self.message
     }
 
+    #[cfg(test)]
+    pub(super) fn span(&self) -> Option<&Range<usize>> {
+        self.span.as_ref()
+    }
+
     fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

@@ -7,9 +7,9 @@ use http::{HeaderName, HeaderValue};
 use super::{Checker, all};
 use crate::config::{
     Destination, Secret,
+    field::{Field, Table},
     literal::{Literal, Text, Written},
     raw,
-    reader::{Field, Table},
     report::Problem,
 };
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range};
 use http::Method;
 
 use super::{Checker, routes::called};
-use crate::config::{raw, reader::Field, report::Problem};
+use crate::config::{field::Field, raw, report::Problem};
 
 /// What a route matches.
 pub(super) struct Place {

@@ -7,10 +7,10 @@ use http::Method;
 use super::{Checker, Defined, Definition, all, overlaps::Place};
 use crate::config::{
     Destination, Plugin, Route, Step, Verify,
+    field::Field,
     literal::{Text, Written},
     names::Name,
     raw,
-    reader::Field,
     report::Problem,
     units::Size,
 };

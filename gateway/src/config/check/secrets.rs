@@ -10,7 +10,7 @@ use std::{
 use super::{Checker, all, unreadable};
 use crate::{
     clock::Timestamp,
-    config::{Secret, literal::Text, names::Variable, raw, reader::Field, report::Problem},
+    config::{Secret, field::Field, literal::Text, names::Variable, raw, report::Problem},
 };
 
 /// No secret is larger; it keeps a wrong path such as `/dev/zero` from being read for ever.
