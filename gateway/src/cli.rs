@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+pub mod check;
+
 pub mod connection;
 
 pub mod dead;
@@ -9,6 +11,8 @@ pub mod dead;
 pub mod events;
 
 mod output;
+
+pub mod schema;
 
 /// Runs the command line. 0: done, 1: failed while running, 2: bad usage or config.
 pub fn main() -> ExitCode {

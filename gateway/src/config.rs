@@ -1,23 +1,47 @@
 //! The configuration, checked: every value here is known to be right.
 //!
-//! The file's own shape is `raw`; nothing outside it sees an unchecked value.
+//! The file's own shape is `raw`; nothing outside this module sees an unchecked value. On the way from text to
+//! [`Config`]: `reader` turns TOML into `raw`, `check` turns `raw` into what is here, and both record every
+//! mistake they meet instead of stopping at it. `report` shows them.
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use http::{HeaderName, HeaderValue, Method};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::de::DeTable;
 
-pub use secret::Secret;
-
+use self::report::{Problem, Source};
+pub use self::{
+    env::{Env, ProcessEnv},
+    report::{Report, Warning},
+    secret::{InvalidKey, Secret},
+};
 use crate::verify::scheme::Scheme;
 
+mod check;
+mod env;
+mod field;
+mod literal;
+mod names;
+mod nearest;
+mod raw;
+mod reader;
+mod redact;
+mod report;
 mod secret;
+mod units;
+
+#[cfg(test)]
+mod tests;
 
 /// One config file, checked.
 #[derive(Clone, Debug)]
@@ -165,15 +189,84 @@ pub struct Step {
 }
 
 /// What happens to an event when a plugin fails on it for a reason of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// Try again later, a few times; then a dead letter.
     #[default]
     Retry,
+    /// Keep it as a dead letter at once.
     DeadLetter,
     /// Go on as if the step were not there.
     Pass,
+    /// Drop it, with the error as the reason.
     Drop,
+}
+
+impl Config {
+    /// Reads and checks a config file and the secrets that it names.
+    ///
+    /// # Errors
+    /// All that is wrong with it at once. What is inside of plugins and certificates is not looked at.
+    pub fn load(path: &Path, env: &dyn Env) -> Result<(Self, Vec<Warning>), Report> {
+        let failed = |why: String| {
+            let problem = Problem::error(format!("failed to read `{}`: {why}", path.display()));
+            Report::of_file(path, problem.hint("`--config FILE` names another file"))
+        };
+        let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| failed(error.utf8_error().to_string()))?;
+        Self::parse(&text, path, env)
+    }
+
+    /// Checks the text of a config file; `path` is shown in messages, and relative paths start at its directory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(text: &str, path: &Path, env: &dyn Env) -> Result<(Self, Vec<Warning>), Report> {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            let source = Source::new(path, redact::redact_broken(text));
+            return report::conclude(None, source, errors.iter().map(not_toml).collect());
+        }
+        let source = Source::new(path, redact::redact(text, document.get_ref()));
+        let (raw, problems) = reader::read::<raw::Config>(document);
+        let (config, problems) = match raw {
+            Some(raw) => check::check(raw, path, env, problems),
+            None => (None, problems),
+        };
+        report::conclude(config, source, problems)
+    }
+
+    /// The JSON Schema of the config file.
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(raw::Config).to_value()
+    }
+
+    /// The keys that differ in `new` and that only a restart can change. All others take effect with a reload:
+    /// at once or, for what belongs to a connection, with the next connection.
+    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("server.listen", self.server.listen != new.server.listen),
+            ("server.tls", self.server.tls.is_some() != new.server.tls.is_some()),
+            ("server.max_connections", self.server.max_connections != new.server.max_connections),
+            ("admin.listen", self.admin.listen != new.admin.listen),
+            ("journal.path", self.journal.path != new.journal.path),
+            ("journal.retain", self.journal.retain != new.journal.retain),
+            ("journal.max_size", self.journal.max_size != new.journal.max_size),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+fn not_toml(error: &toml::de::Error) -> Problem {
+    let mut problem = Problem::error(error.message());
+    if let Some(span) = error.span() {
+        problem = problem.at(&span);
+    }
+    let is_bare_text = ["invalid float", "invalid integer", "invalid date", "invalid boolean"]
+        .iter()
+        .any(|start| error.message().starts_with(start));
+    if is_bare_text { problem.hint("text is written in quotes: `key = \"value\"`") } else { problem }
 }
 
 impl Admin {

@@ -1,6 +1,12 @@
 //! Secrets: bytes that are never printed.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 
 use crate::clock::Timestamp;
 
@@ -29,6 +35,19 @@ impl Secret {
         &self.bytes
     }
 
+    /// The key of a Standard Webhooks secret: what follows `whsec_` decoded from base64, or the bytes as they
+    /// are without that prefix.
+    ///
+    /// # Errors
+    /// If what follows `whsec_` is not base64, or nothing follows. A destination's secrets have been checked.
+    pub fn signing_key(&self) -> Result<Cow<'_, [u8]>, InvalidKey> {
+        let Some(encoded) = self.bytes.strip_prefix(b"whsec_") else { return Ok(Cow::Borrowed(&self.bytes)) };
+        match BASE64.decode(encoded) {
+            Ok(key) if !key.is_empty() => Ok(Cow::Owned(key)),
+            _ => Err(InvalidKey),
+        }
+    }
+
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -41,5 +60,52 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret([REDACTED], {})", self.origin)
+    }
+}
+
+/// A `whsec_` secret that is not base64. It does not say where: that would tell of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what follows `whsec_` is not base64")]
+pub struct InvalidKey;
+
+/// Providers differ in whether they pad.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(secret: &str) -> Result<Vec<u8>, InvalidKey> {
+        Secret::new(secret.as_bytes(), "inline").signing_key().map(Cow::into_owned)
+    }
+
+    #[test]
+    fn prefixed_secrets_are_base64_padded_or_not() {
+        assert_eq!(key("whsec_YWJjZA=="), Ok(b"abcd".to_vec()));
+        assert_eq!(key("whsec_YWJjZA"), Ok(b"abcd".to_vec()));
+        assert_eq!(key("whsec_?"), Err(InvalidKey));
+        assert_eq!(key("whsec_"), Err(InvalidKey));
+    }
+
+    #[test]
+    fn other_secrets_are_taken_as_they_are() {
+        assert_eq!(key("YWJjZA=="), Ok(b"YWJjZA==".to_vec()));
+    }
+
+    #[test]
+    fn debug_does_not_show_the_bytes() {
+        let secret = Secret::new(*b"hunter2", "env X");
+        assert_eq!(format!("{secret:?}"), "Secret([REDACTED], env X)");
+    }
+
+    #[test]
+    fn a_secret_counts_from_its_first_moment_until_before_its_last() {
+        let at = Timestamp::from_millis;
+        let secret = Secret::new(*b"x", "inline").valid_between(Some(at(10)), Some(at(20)));
+        let active: Vec<_> = [9, 10, 19, 20].map(|millis| secret.is_active(at(millis))).to_vec();
+        assert_eq!(active, [false, true, true, false]);
     }
 }

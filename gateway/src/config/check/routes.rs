@@ -1,0 +1,227 @@
+//! Routes: how they refer to the rest and how they stand to each other.
+
+use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
+
+use http::Method;
+
+use super::{Checker, Defined, Definition, all, overlaps::Place};
+use crate::config::{
+    Destination, Plugin, Route, Step, Verify,
+    field::Field,
+    literal::{Text, Written},
+    names::Name,
+    raw,
+    report::Problem,
+    units::Size,
+};
+
+/// A body is held in memory; beyond this a few senders could fill it.
+const MUCH_BODY: Size = Size::mib(64);
+
+impl Checker<'_> {
+    pub(super) fn routes(
+        &mut self,
+        field: Option<Field<Vec<Field<raw::Route>>>>,
+        plugins: &mut Defined<Plugin>,
+        destinations: &mut Defined<Destination>,
+    ) -> Option<Vec<Arc<Route>>> {
+        let is_written = field.is_some();
+        let fields = field.map_or(Some(Vec::new()), |field| field.value)?;
+        if fields.is_empty() {
+            let message = if is_written { "the list of routes is empty" } else { "there is no route" };
+            let hint = "add one: `[[routes]]` with `name`, `path`, `verify` and `deliver`";
+            self.problems.push(Problem::error(message).hint(hint));
+        }
+        let mut placed = Vec::new();
+        let mut names = HashMap::new();
+        let mut routes = Vec::new();
+        for field in fields {
+            let span = field.span.clone();
+            self.name_once(&field, &mut names);
+            placed.extend(Place::of(&field));
+            routes.push(self.route(field, &span, plugins, destinations).map(Arc::new));
+        }
+        self.overlaps(&placed);
+        routes.into_iter().collect()
+    }
+
+    fn route(
+        &mut self,
+        field: Field<raw::Route>,
+        span: &Range<usize>,
+        plugins: &mut Defined<Plugin>,
+        destinations: &mut Defined<Destination>,
+    ) -> Option<Route> {
+        let raw::Route { name, host, path, methods, verify, dedupe, max_body, rate, pipeline, deliver } =
+            field.value?;
+        let called = called(&name);
+        let name = self.required(name, "name", span, "what logs and metrics call the route");
+        let path = self.required(path, "path", span, "what requests are made to, such as \"/github\"");
+        let verify = self.required(verify, "verify", span, VERIFY_HINT);
+        let verify = verify.and_then(|verify| self.verify(verify, &called));
+        let methods = self.methods(methods);
+        let dedupe = self.dedupe(dedupe);
+        let max_body = self.max_body(max_body);
+        let pipeline = self.pipeline(pipeline, plugins, &called);
+        let deliver = self.deliver(deliver, span, destinations, &called);
+        let (host, rate) = (all(host.map(Text::parsed)), all(rate.map(Text::parsed)));
+        Some(Route {
+            name: name?.parsed()?.0,
+            host: host?.map(|host| host.0),
+            path: path?.parsed()?.0,
+            methods: methods?,
+            verify: verify?,
+            dedupe: dedupe?,
+            max_body: max_body?,
+            rate: rate?,
+            pipeline: pipeline?,
+            deliver: deliver?,
+        })
+    }
+
+    fn name_once(&mut self, route: &Field<raw::Route>, seen: &mut HashMap<Arc<str>, Range<usize>>) {
+        let Some(name) = route.value.as_ref().and_then(|route| route.name.as_ref()) else { return };
+        let Some(Written(text)) = &name.value else { return };
+        if let Some(first) = seen.get(&text.0) {
+            let problem = Problem::error(format!("two routes are called `{}`", text.0));
+            self.problems.push(problem.at(&name.span).other(first, "the first one"));
+        } else {
+            seen.insert(text.0.clone(), name.span.clone());
+        }
+    }
+
+    fn verify(&mut self, field: Field<raw::Verify>, route: &str) -> Option<Verify> {
+        match field.value? {
+            raw::Verify::String(Written(raw::Unsigned)) => {
+                let warning =
+                    Problem::warning(format!("{route} takes in what anybody sends")).at(&field.span);
+                self.problems.push(warning.hint("verify the sender with a `preset` or a `scheme`"));
+                Some(Verify::None)
+            }
+            raw::Verify::Table(signature) => self.signature(signature, &field.span),
+        }
+    }
+
+    fn signature(&mut self, raw: raw::Signature, span: &Range<usize>) -> Option<Verify> {
+        let raw::Signature { preset, scheme, secrets } = raw;
+        let secrets = self.secrets(secrets, span);
+        let (preset, scheme) = match (preset, scheme) {
+            (Some(preset), None) => preset.value.map(|preset| (Some(preset.name), preset.scheme)),
+            (None, Some(scheme)) => scheme.value.map(|scheme| (None, Arc::new(scheme))),
+            (Some(_), Some(scheme)) => {
+                let problem = Problem::error("both `preset` and `scheme` are given").at(&scheme.span);
+                self.problems.push(problem.hint("keep `preset`, or write all of the scheme out"));
+                None
+            }
+            (None, None) => {
+                let problem = Problem::error("nothing says how to verify: missing key `preset` or `scheme`");
+                self.problems.push(problem.at(span).hint("name the provider, such as `preset = \"github\"`"));
+                None
+            }
+        }?;
+        for (span, secret) in secrets.iter().flatten() {
+            if let Err(why) = scheme.check_secret(secret.expose()) {
+                self.problems
+                    .push(Problem::error(format!("the secret does not fit the scheme: {why}")).at(span));
+            }
+        }
+        let secrets = secrets?.into_iter().map(|(_, secret)| secret).collect();
+        Some(Verify::Signature { preset, scheme, secrets })
+    }
+
+    fn methods(&mut self, field: Field<Vec<Text<Method>>>) -> Option<Vec<Method>> {
+        let methods = field.value?;
+        if methods.is_empty() {
+            let problem = Problem::error("the list of methods is empty: no request would ever match");
+            self.problems.push(problem.at(&field.span).hint("leave `methods` out to take in POST"));
+        }
+        let mut distinct = Vec::new();
+        for method in methods {
+            let method = method.parsed()?;
+            if !distinct.contains(&method) {
+                distinct.push(method);
+            }
+        }
+        Some(distinct)
+    }
+
+    fn dedupe(&mut self, field: Field<raw::Dedupe>) -> Option<Option<Duration>> {
+        let problem = match field.value? {
+            raw::Dedupe::Boolean(false) => return Some(None),
+            raw::Dedupe::String(Written(window)) if !window.is_zero() => return Some(Some(window)),
+            raw::Dedupe::String(_) => "the duration is zero",
+            raw::Dedupe::Boolean(true) => "`true` does not say for how long",
+        };
+        let hint = "write a duration such as \"24h\", or `false` to not look for duplicates";
+        self.problems.push(Problem::error(problem).at(&field.span).hint(hint));
+        None
+    }
+
+    fn max_body(&mut self, field: Text<Size>) -> Option<usize> {
+        let span = field.span.clone();
+        let size = self.within(field, Size(1)..=Size::gib(1))?;
+        if size > MUCH_BODY {
+            let warning = Problem::warning("bodies are held in memory, and these may be larger than 64MiB");
+            self.problems.push(warning.at(&span).hint("keep `max_body` near what the provider sends"));
+        }
+        usize::try_from(size.0).ok()
+    }
+
+    fn pipeline(
+        &mut self,
+        field: Field<Vec<Field<raw::Step>>>,
+        plugins: &mut Defined<Plugin>,
+        route: &str,
+    ) -> Option<Vec<Step>> {
+        let steps: Vec<_> = field.value?.into_iter().map(|step| self.step(step, plugins, route)).collect();
+        steps.into_iter().collect()
+    }
+
+    fn step(&mut self, field: Field<raw::Step>, plugins: &mut Defined<Plugin>, route: &str) -> Option<Step> {
+        let raw::Step { plugin, config, on_error } = field.value?;
+        let name = self.required(plugin, "plugin", &field.span, "the name of one of `[plugins]`")?;
+        let plugin = self.find(plugins, &name, route)?.value.clone();
+        let config = all(config.map(|config| config.value))?.unwrap_or_default();
+        Some(Step { plugin: plugin?, config, on_error: on_error.value? })
+    }
+
+    fn deliver(
+        &mut self,
+        field: Field<Vec<Field<String>>>,
+        route_span: &Range<usize>,
+        destinations: &mut Defined<Destination>,
+        route: &str,
+    ) -> Option<Vec<Arc<str>>> {
+        let span = if field.is_written() { field.span.clone() } else { route_span.clone() };
+        let names = field.value?;
+        if names.is_empty() {
+            let warning =
+                Problem::warning(format!("{route} has no destination: every event ends there")).at(&span);
+            self.problems.push(warning.hint("name one in `deliver`"));
+        }
+        let mut found = Vec::new();
+        for name in &names {
+            let Some(Definition { name: destination, .. }) = self.find(destinations, name, route) else {
+                continue;
+            };
+            if found.contains(destination) {
+                let problem = Problem::error(format!("{route} names destination `{destination}` twice"));
+                self.problems.push(problem.at(&name.span).hint("a destination gets each message once"));
+            } else {
+                found.push(destination.clone());
+            }
+        }
+        (found.len() == names.len()).then_some(found)
+    }
+}
+
+const VERIFY_HINT: &str = "a table such as `{ preset = \"github\", secrets = [{ env = \"…\" }] }`, or \"none\" \
+                           to take in what anybody sends";
+
+/// What messages call a route.
+pub(super) fn called(name: &Option<Text<Name>>) -> String {
+    match name.as_ref().and_then(|name| name.value.as_ref()) {
+        Some(Written(name)) => format!("route `{}`", name.0),
+        None => "a route".to_owned(),
+    }
+}
