@@ -78,6 +78,12 @@ impl Admin {
             .await
     }
 
+    /// `POST /dead-letters/replay`: how many dead letters are tried again.
+    pub async fn replay_dead(&self, filter: Value) -> u64 {
+        let answer = self.post_json("/dead-letters/replay", filter).await.expect(200);
+        answer.json()["replayed"].as_u64().unwrap_or_else(|| panic!("no count in {}", answer.text()))
+    }
+
     pub async fn reload(&self) -> Answer {
         self.post("/reload").await
     }
