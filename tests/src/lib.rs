@@ -17,6 +17,8 @@ pub mod raw;
 
 pub mod sink;
 
+pub mod disk;
+
 pub mod guest;
 
 pub mod payload;

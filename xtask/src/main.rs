@@ -2,11 +2,14 @@
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod command;
+mod demo;
 mod plugins;
 mod setup;
+mod test;
 
-const USAGE: &str = "usage: cargo xtask setup | plugins [--check]";
+const USAGE: &str = "usage: cargo xtask setup | plugins [--check] | test | demo | bench [--quick]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -15,6 +18,9 @@ fn main() -> Result<()> {
         ["setup"] => setup::run(),
         ["plugins"] => plugins::build(),
         ["plugins", "--check"] => plugins::check(),
+        ["test"] => test::run(),
+        ["demo"] => demo::run(),
+        ["bench", ref args @ ..] => bench::run(args),
         _ => bail!("{USAGE}"),
     }
 }

@@ -7,6 +7,7 @@ use flate2::{Compression, write::GzEncoder};
 use reqwest::Method;
 use sluice_tests::{
     client::{self, Answer},
+    disk::SmallDisk,
     gateway::{Gateway, Setup},
     sink::{Reply, Sink},
     wait,
@@ -20,7 +21,7 @@ const STRICT: &str = r#"
 [server]
 listen = "127.0.0.1:0"
 max_connections = 8
-max_headers = "4KiB"
+max_headers = "8KiB"
 header_timeout = "500ms"
 body_timeout = "500ms"
 
@@ -66,7 +67,7 @@ deliver = ["sink"]
 const FULL: &str = r#"
 [journal]
 path = "$DIR/journal"
-max_size = "8MiB"
+max_size = "16MiB"
 
 [destinations.sink]
 url = "$SINK/in"
@@ -230,7 +231,7 @@ async fn chunked_body_is_accepted() {
 
 #[tokio::test]
 async fn headers_over_the_limit_are_431() {
-    let long = "x".repeat(5000);
+    let long = "x".repeat(20_000);
     raw(format!("POST /open/a HTTP/1.1\r\nhost: x\r\nx-long: {long}\r\n\r\n").as_bytes()).await.expect(431);
 }
 
@@ -336,12 +337,12 @@ async fn full_journal_is_503_until_there_is_room() {
     wait::wait_until("accepted again", async || gateway.send(hook(1)).await.status == 202).await;
 }
 
-/// A disk of 8 MiB, as root: a file takes what is left, and is removed again.
+/// A disk of 16 MiB, as root: a file takes what is left, and is removed again.
 #[tokio::test]
 async fn full_disk_is_503_until_there_is_room() {
     let sink = Sink::start().await;
     let setup = Setup::new().sink(&sink).config(RELAY);
-    let Some(disk) = SmallDisk::mount(&setup.path("journal")) else {
+    let Some(disk) = SmallDisk::mount(&setup.path("journal"), "16m") else {
         eprintln!("left out: mounting a small disk needs root");
         return;
     };
@@ -423,38 +424,11 @@ async fn fill(gateway: &Gateway) -> Answer {
             other => panic!("answered {other}: {}", answer.text()),
         }
     }
-    panic!("50 MB went into a journal of 8 MiB");
+    panic!("50 MB went into a journal of 16 MiB");
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()
-}
-
-/// A small file system in memory, unmounted when dropped.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(path: &std::path::Path) -> Option<Self> {
-        std::fs::create_dir_all(path).unwrap();
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(path);
-        mount.output().is_ok_and(|output| output.status.success()).then(|| Self(path.to_owned()))
-    }
-
-    /// Takes all the room there is with a file.
-    fn fill(&self) -> std::path::PathBuf {
-        let path = self.0.join("filler");
-        let mut file = std::fs::File::create(&path).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the gateway may still be in there.
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }

@@ -125,8 +125,8 @@ async fn dead_letters_are_listed_and_replayed() {
     let sink = Sink::start().await;
     sink.answer("/in", Reply::status(410));
     let config = RELAY.replace(
-        "retry = [\"100ms\", \"100ms\", \"100ms\", \"200ms\", \"200ms\", \"500ms\", \"500ms\"]",
-        "retry = []",
+        "[\"100ms\", \"100ms\", \"100ms\", \"200ms\", \"200ms\", \"500ms\", \"500ms\"]",
+        "[\"50ms\"]",
     );
     let gateway = Setup::new().sink(&sink).config(&config).start().await;
     let id = gateway.accept(hook(1)).await;

@@ -1,5 +1,7 @@
 //! Black-box tests of the real binary, one module per theme.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 /// What every test starts from.
 mod common;
 
