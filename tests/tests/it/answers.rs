@@ -90,7 +90,9 @@ async fn accepted_event_is_answered_202_with_its_id_and_arrives_as_it_was() {
     let gateway = relay(&sink).await;
     let webhook = hook(1);
     let body = webhook.body.clone();
-    let id = gateway.accept(webhook).await;
+    let answer = gateway.send(webhook).await.expect(202);
+    assert!(!answer.header("x-request-id").is_empty());
+    let id = answer.id();
     let received = sink.wait_received("/in", 1).await;
     assert_eq!(received[0].body, body);
     assert!(received[0].webhook_id().starts_with(&id), "{}", received[0].webhook_id());
@@ -139,7 +141,8 @@ async fn every_failed_check_is_answered_alike() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
-    gateway.wait_log("signature").await;
+    gateway.wait_log("signature_missing").await;
+    gateway.wait_log("signature_invalid").await;
     assert!(sink.received("/in").is_empty());
 }
 
@@ -270,7 +273,29 @@ async fn slow_senders_do_not_hold_their_slots_for_ever() {
         connection.write("POST /open/a HTTP/1.1\r\nhost: ").await.unwrap();
         slow.push(connection);
     }
-    gateway.send(Webhook::plain("/open/a", "{}")).await.expect(202);
+    let (client, base) = (client::http1(), gateway.url());
+    wait::wait_until("a slot for a good sender", async || {
+        let answer = Webhook::plain("/open/a", "{}").send(&client, &base).await;
+        answer.is_ok_and(|answer| answer.status == 202)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connection_over_the_limit_is_503_with_a_time_to_come_back() {
+    let sink = Sink::start().await;
+    let config = STRICT.replace("header_timeout = \"500ms\"", "header_timeout = \"60s\"");
+    let gateway = Setup::new().sink(&sink).config(&config).start().await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut connection = gateway.connect().await;
+        connection.write("POST /open/a HTTP/1.1\r\nhost: ").await.unwrap();
+        open.push(connection);
+    }
+    let mut late = gateway.connect().await;
+    let answer = late.answer().await.unwrap().expect("an answer");
+    assert!(!answer.expect(503).header("retry-after").is_empty());
+    late.closed().await.unwrap();
 }
 
 #[tokio::test]

@@ -124,11 +124,7 @@ async fn events_are_listed_shown_and_replayed() {
 async fn dead_letters_are_listed_and_replayed() {
     let sink = Sink::start().await;
     sink.answer("/in", Reply::status(410));
-    let config = RELAY.replace(
-        "[\"100ms\", \"100ms\", \"100ms\", \"200ms\", \"200ms\", \"500ms\", \"500ms\"]",
-        "[\"50ms\"]",
-    );
-    let gateway = Setup::new().sink(&sink).config(&config).start().await;
+    let gateway = relay(&sink).await;
     let id = gateway.accept(hook(1)).await;
     gateway.admin().wait_dead_letters(1).await;
     assert!(ask(&gateway, &["dead", "list"]).contains(&id));

@@ -110,6 +110,16 @@ async fn redirect_is_not_followed_and_fails() {
 }
 
 #[tokio::test]
+async fn destination_that_is_gone_is_not_tried_again() {
+    let sink = Sink::start().await;
+    sink.answer("/in", Reply::status(410));
+    let gateway = relay(&sink).await;
+    let id = gateway.accept(hook(1)).await;
+    let event = gateway.admin().wait_state(&id, "dead").await;
+    assert_eq!(attempts(&event).count(), 1);
+}
+
+#[tokio::test]
 async fn dead_destination_does_not_slow_another() {
     let sink = Sink::start().await;
     sink.answer("/a", Reply::hang());
