@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use reqwest::{Certificate, Client, ClientBuilder};
 
-use crate::wait;
+/// How long an answer may take: a reload compiles plugins.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -98,7 +99,7 @@ fn builder() -> ClientBuilder {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .tls_certs_only([])
-        .timeout(wait::PATIENCE)
+        .timeout(TIMEOUT)
         .pool_idle_timeout(Duration::from_secs(5))
 }
 

@@ -38,6 +38,7 @@ pub struct Setup {
     values: Vec<(String, String)>,
     env: Vec<(String, String)>,
     token: Option<String>,
+    binary: Option<PathBuf>,
 }
 
 /// A running gateway. Killed when dropped; its log is shown if that happens in a panic.
@@ -55,7 +56,7 @@ impl Setup {
         let config_file = dir.path().join("conf/sluice.toml");
         fs::create_dir(dir.path().join("conf")).expect("directory can be made");
         let values = vec![("$DIR".to_owned(), dir.path().display().to_string())];
-        let setup = Self { dir, config_file, values, env: Vec::new(), token: None };
+        let setup = Self { dir, config_file, values, env: Vec::new(), token: None, binary: None };
         setup.env("GITHUB_SECRET", GITHUB_SECRET).env("SIGNING_SECRET", SIGNING_SECRET)
     }
 
@@ -89,6 +90,12 @@ impl Setup {
     /// What the admin client says it is allowed by.
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Runs another program instead of the binary under test.
+    pub fn binary(mut self, binary: PathBuf) -> Self {
+        self.binary = Some(binary);
         self
     }
 
@@ -169,7 +176,7 @@ impl Setup {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(sluice_binary());
+        let mut command = Command::new(self.binary.clone().unwrap_or_else(sluice_binary));
         command.args(args).current_dir(self.dir.path()).env_remove("RUST_LOG");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
@@ -315,6 +322,8 @@ fn address(process: &Process, message: &str) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -336,14 +345,44 @@ mod tests {
         assert!(!setup.path("conf/..1").exists());
     }
 
+    /// Says what a gateway says, and ends when told to.
+    const PUPPET: &str = r#"#!/bin/sh
+trap 'exit 0' TERM
+echo '{"fields":{"message":"listening","addr":"0.0.0.0:4711"}}' >&2
+echo '{"fields":{"message":"admin listening","addr":"127.0.0.1:4712"}}' >&2
+echo '{"fields":{"message":"ready"}}' >&2
+while :; do sleep 0.01; done
+"#;
+
+    fn puppet(script: &str) -> Setup {
+        let setup = Setup::new().config("");
+        let file = setup.path("puppet");
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        setup.binary(file)
+    }
+
     #[tokio::test]
-    async fn addresses_are_read_from_the_log() {
-        let lines = r#"{"fields":{"message":"listening","addr":"0.0.0.0:4711"}}"#;
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("echo '{lines}' >&2")]);
-        let mut process = Process::spawn(command);
-        process.wait_exit().await;
-        assert_eq!(address(&process, "listening"), SocketAddr::from(([127, 0, 0, 1], 4711)));
-        assert!(logged(&process, "ready").is_none());
+    async fn gateway_is_ready_at_the_addresses_that_it_logs_and_stops_at_sigterm() {
+        let gateway = puppet(PUPPET).start().await;
+        assert_eq!(gateway.url(), "http://127.0.0.1:4711");
+        assert_eq!(gateway.admin().url(), "http://127.0.0.1:4712");
+        let (status, _) = gateway.stop().await;
+        assert_eq!(status.code(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn gateway_that_crashes_is_started_again_on_the_same_directory() {
+        let gateway = puppet(PUPPET).start().await;
+        let (pid, file) = (gateway.pid(), gateway.setup().config_file().to_owned());
+        let gateway = gateway.crash_and_restart().await;
+        assert_ne!(gateway.pid(), pid);
+        assert_eq!(gateway.setup().config_file(), file);
+    }
+
+    #[tokio::test]
+    async fn refusal_to_start_gives_its_reason() {
+        let said = puppet("#!/bin/sh\necho 'error: no' >&2; exit 2\n").start_refused(2).await;
+        assert_eq!(said, "error: no");
     }
 }

@@ -12,9 +12,9 @@ fn every_example_loads() {
             continue;
         }
         let setup = Setup::new()
-            .env("SLACK_SIGNING_SECRET", SIGNING_SECRET)
-            .env("ADMIN_TOKEN", "an-operators-token")
-            .env("STRIPE_SECRET", SIGNING_SECRET);
+            .env("STRIPE_SECRET", "whsec_new")
+            .env("STRIPE_SECRET_OLD", "whsec_old")
+            .env("BILLING_SIGNING_SECRET", SIGNING_SECRET);
         let output = setup.run(&["check", "--config", config.to_str().unwrap()]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}:\n{said}", config.display());
