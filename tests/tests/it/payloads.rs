@@ -40,6 +40,21 @@ pipeline = [
 deliver = ["tracker"]
 "#;
 
+const REDACTED: &str = r#"
+[plugins.redact]
+file = "$PLUGINS/redact.wasm"
+
+[destinations.tracker]
+url = "$SINK/tracker"
+
+[[routes]]
+name = "github"
+path = "/github"
+verify = { preset = "github", secrets = [{ env = "GITHUB_SECRET" }] }
+pipeline = [{ plugin = "redact", config = { remove = ["/sender"], mask = ["/issue/user/login"] } }]
+deliver = ["tracker"]
+"#;
+
 async fn issues(sink: &Sink) -> Gateway {
     Setup::new().sink(sink).plugins().config(ISSUES).start().await
 }
@@ -79,6 +94,18 @@ async fn unmapped_payloads_arrive_byte_for_byte() {
         assert!(received.body == example.body, "{} was changed", example.name);
         assert_eq!(received.header("content-type"), "application/json");
     }
+}
+
+#[tokio::test]
+async fn redacted_places_do_not_get_out_and_the_rest_is_as_it_was() {
+    let sink = Sink::start().await;
+    let gateway = Setup::new().sink(&sink).plugins().config(REDACTED).start().await;
+    let example = github_example("issues.opened.15");
+    gateway.accept(webhook(&example)).await;
+    let mut expected = example.json();
+    expected.as_object_mut().unwrap().remove("sender");
+    expected["issue"]["user"]["login"] = json!("***");
+    assert_eq!(sink.wait_received("/tracker", 1).await[0].json(), expected);
 }
 
 /// Where there is no python3 this is left out; with `CI=true` that is a failure.
