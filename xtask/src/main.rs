@@ -1,1 +1,26 @@
-fn main() {}
+//! The project's commands. Each works from a fresh clone; what it needs, it sets up first.
+
+use anyhow::{Result, bail};
+
+mod bench;
+mod command;
+mod demo;
+mod plugins;
+mod setup;
+mod test;
+
+const USAGE: &str = "usage: cargo xtask setup | plugins [--check] | test | demo | bench [--quick]";
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["setup"] => setup::run(),
+        ["plugins"] => plugins::build(),
+        ["plugins", "--check"] => plugins::check(),
+        ["test"] => test::run(),
+        ["demo"] => demo::run(),
+        ["bench", ref args @ ..] => bench::run(args),
+        _ => bail!("{USAGE}"),
+    }
+}

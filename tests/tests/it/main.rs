@@ -1,1 +1,42 @@
 //! Black-box tests of the real binary, one module per theme.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+/// What every test starts from.
+mod common;
+
+/// Every answer that a sender can get.
+mod answers;
+
+/// `kill -9` under load: nothing acknowledged is lost.
+mod crash;
+
+/// Destinations that are down, slow, flapping or dead.
+mod downstream;
+
+/// Configs and plugins swapped under load.
+mod reload;
+
+/// Hostile plugins.
+mod plugins;
+
+/// The journal's directory: in use, damaged, reopened.
+mod journal;
+
+/// The admin listener.
+mod admin;
+
+/// SIGTERM.
+mod drain;
+
+/// The command line.
+mod cli;
+
+/// GitHub's own payloads through the standard plugins, checked by another language's library.
+mod payloads;
+
+/// Every set-up in `examples/`.
+mod examples;
+
+/// The load generator and the floor program that the benchmark compares with.
+mod floor;

@@ -1,0 +1,173 @@
+//! Plugins written in WAT: hostile ones, and friendly ones that need no build.
+//!
+//! Each is a core module that carries the component type of its world, as `wit-bindgen` guests do.
+
+use std::fmt::Write;
+
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+const CONTRACT: &str = include_str!("../../plugin-sdk/wit/sluice.wit");
+const VERSION: &str = "0.1.0";
+
+/// Where the plugins here keep what they return; all zeros there is `ok` with an empty or first payload.
+const RESULT: u32 = 16;
+const MESSAGES: u32 = 1024;
+const TEXT: u32 = 32768;
+
+/// A filter that keeps every event.
+pub fn keeps() -> Vec<u8> {
+    filter("", &answer())
+}
+
+/// A filter that drops every event for this reason.
+pub fn drops(reason: &str) -> Vec<u8> {
+    let data = data(RESULT, &words(&[0, 1, TEXT, reason.len() as u32])) + &data(TEXT, &escaped(reason));
+    filter(&data, &answer())
+}
+
+/// A transform that makes one message with this body of every event.
+pub fn says(body: &str) -> Vec<u8> {
+    let message = words(&[0, 0, TEXT, body.len() as u32]);
+    let data =
+        data(RESULT, &words(&[0, MESSAGES, 1])) + &data(MESSAGES, &message) + &data(TEXT, &escaped(body));
+    transform(&data, &answer())
+}
+
+/// A filter that hits `unreachable`.
+pub fn traps() -> Vec<u8> {
+    filter("", "unreachable")
+}
+
+/// A filter that never returns.
+pub fn loops() -> Vec<u8> {
+    filter("", "(loop $forever (br $forever)) unreachable")
+}
+
+/// A filter that takes memory until there is no more.
+pub fn hoards() -> Vec<u8> {
+    filter("", "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable")
+}
+
+/// A filter that recurses until its stack is gone.
+pub fn recurses() -> Vec<u8> {
+    let deeper = "(func $deeper (param i32) (result i32)
+        (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))";
+    filter(deeper, "(call $deeper (i32.const 0))")
+}
+
+/// A transform that returns 100 MB: a hundred messages whose bodies are the same megabyte of its memory.
+pub fn floods() -> Vec<u8> {
+    let result = data(RESULT, &words(&[0, MESSAGES, 100]));
+    let fill = format!(
+        "(local $i i32) (local $at i32)
+         (loop $next
+           (local.set $at (i32.add (i32.const {MESSAGES}) (i32.mul (local.get $i) (i32.const 48))))
+           (i32.store offset=8 (local.get $at) (i32.const 0x100000))
+           (i32.store offset=12 (local.get $at) (i32.const 0x100000))
+           (local.set $i (i32.add (local.get $i) (i32.const 1)))
+           (br_if $next (i32.lt_u (local.get $i) (i32.const 100))))
+         {}",
+        answer()
+    );
+    transform(&result, &fill)
+}
+
+/// A transform whose message's body lies outside its memory.
+pub fn lies() -> Vec<u8> {
+    let message = words(&[0, 0, 0xffff_0000, 0x7fff]);
+    transform(&(data(RESULT, &words(&[0, MESSAGES, 1])) + &data(MESSAGES, &message)), &answer())
+}
+
+/// A filter whose `configure` never returns.
+pub fn never_configured() -> Vec<u8> {
+    module(
+        "filter",
+        "(param $event i32)",
+        "(loop $forever (br $forever)) unreachable",
+        "",
+        &answer(),
+        VERSION,
+    )
+}
+
+/// A filter for a contract that does not exist.
+pub fn of_another_contract() -> Vec<u8> {
+    module("filter", "(param $event i32)", OK, "", &answer(), "9.0.0")
+}
+
+/// Returns `ok` without a payload.
+const OK: &str = "(i32.const 0)";
+
+/// Gives the borrowed event back and returns what lies at [`RESULT`].
+fn answer() -> String {
+    format!("(call $drop-event (local.get $event)) (i32.const {RESULT})")
+}
+
+fn filter(items: &str, body: &str) -> Vec<u8> {
+    module("filter", "(param $event i32)", OK, items, body, VERSION)
+}
+
+fn transform(items: &str, body: &str) -> Vec<u8> {
+    module("transform", "(param $event i32) (param $body i32) (param $len i32)", OK, items, body, VERSION)
+}
+
+/// Memory: results below 64 KiB, what the host hands over from there on.
+fn module(kind: &str, params: &str, configure: &str, items: &str, body: &str, version: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+          (import "sluice:plugin/incoming@{version}" "[resource-drop]event" (func $drop-event (param i32)))
+          (memory (export "memory") 64)
+          (global $heap (mut i32) (i32.const 65536))
+          (func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and
+              (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
+              (i32.sub (i32.const 0) (local.get $align))))
+            (global.set $heap (i32.add (local.get $at) (local.get $size)))
+            (local.get $at))
+          (func (export "sluice:plugin/lifecycle@{version}#configure") (param i32 i32) (result i32) {configure})
+          (func (export "sluice:plugin/{kind}@{version}#{kind}") {params} (result i32) {body})
+          {items})"#
+    );
+    let mut wasm = wat::parse_str(text).expect("guest is well-formed");
+    let mut resolve = Resolve::default();
+    let contract = CONTRACT.replace(VERSION, version);
+    let package = resolve.push_str("sluice.wit", &contract).expect("contract is well-formed");
+    let world = format!("{kind}-plugin");
+    let world = resolve.select_world(&[package], Some(&world)).expect("contract has the world");
+    embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).expect("type can be embedded");
+    wasm
+}
+
+fn data(at: u32, bytes: &str) -> String {
+    format!("(data (i32.const {at}) \"{bytes}\") ")
+}
+
+fn words(words: &[u32]) -> String {
+    words.iter().flat_map(|word| word.to_le_bytes()).fold(String::new(), escape)
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), escape)
+}
+
+fn escape(mut text: String, byte: u8) -> String {
+    write!(text, "\\{byte:02x}").expect("strings can be written to");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use wit_component::ComponentEncoder;
+
+    use super::*;
+
+    #[test]
+    fn guests_are_components_of_the_contract() {
+        let hostile = [traps(), loops(), hoards(), recurses(), floods(), lies(), never_configured()];
+        for wasm in hostile.into_iter().chain([keeps(), drops("no"), says("hello"), of_another_contract()]) {
+            ComponentEncoder::default().validate(true).module(&wasm).unwrap().encode().unwrap();
+        }
+    }
+}

@@ -1,0 +1,160 @@
+use std::time::{Duration, Instant};
+
+use sluice_tests::{
+    gateway::{Gateway, Setup},
+    guest,
+    sink::Sink,
+    webhook::Webhook,
+};
+
+use crate::common::hook;
+
+/// A route with the guest under test, and one that shares nothing with it but the gateway.
+const HOSTILE: &str = r#"
+[plugins.guest]
+file = "$DIR/guest.wasm"
+limits = { time = "50ms", memory = "16MiB", output = "1MiB" }
+
+[destinations.sink]
+url = "$SINK/in"
+
+[destinations.calm]
+url = "$SINK/calm"
+
+[[routes]]
+name = "hostile"
+path = "/hostile"
+verify = "none"
+pipeline = [{ plugin = "guest", on_error = "$ON_ERROR" }]
+deliver = ["sink"]
+
+[[routes]]
+name = "calm"
+path = "/calm"
+verify = "none"
+deliver = ["calm"]
+"#;
+
+/// The slowest that the calm route may be while guests rage beside it. Its own time is a few milliseconds; the
+/// rest is for a machine that is busy with other tests.
+const CALM: Duration = Duration::from_millis(500);
+
+async fn hostile(sink: &Sink, wasm: &[u8], on_error: &str) -> Gateway {
+    let config = HOSTILE.replace("$ON_ERROR", on_error);
+    Setup::new().sink(sink).guest("guest", wasm).config(&config).start().await
+}
+
+#[tokio::test]
+async fn trap_is_a_dead_letter_and_others_keep_their_latency() {
+    check_contained(&guest::traps(), "trap").await;
+}
+
+#[tokio::test]
+async fn endless_loop_is_stopped_at_its_time_limit_and_others_keep_their_latency() {
+    check_contained(&guest::loops(), "time-limit").await;
+}
+
+#[tokio::test]
+async fn hoarding_is_stopped_at_the_memory_limit_and_others_keep_their_latency() {
+    check_contained(&guest::hoards(), "memory-limit").await;
+}
+
+#[tokio::test]
+async fn flood_is_stopped_at_the_output_limit_and_others_keep_their_latency() {
+    check_contained(&guest::floods(), "output-limit").await;
+}
+
+#[tokio::test]
+async fn endless_recursion_is_a_trap_and_others_keep_their_latency() {
+    check_contained(&guest::recurses(), "trap").await;
+}
+
+#[tokio::test]
+async fn body_outside_the_guests_memory_is_a_trap() {
+    check_contained(&guest::lies(), "trap").await;
+}
+
+#[tokio::test]
+async fn on_error_pass_delivers_the_event_as_it_was() {
+    let sink = Sink::start().await;
+    let gateway = hostile(&sink, &guest::traps(), "pass").await;
+    gateway.accept(hook(7).to("/hostile")).await;
+    assert_eq!(sink.wait_received("/in", 1).await[0].json()["n"], 7);
+}
+
+#[tokio::test]
+async fn on_error_drop_drops_the_event() {
+    let sink = Sink::start().await;
+    let gateway = hostile(&sink, &guest::loops(), "drop").await;
+    let id = gateway.accept(hook(1).to("/hostile")).await;
+    gateway.admin().wait_state(&id, "dropped").await;
+    assert!(sink.received("/in").is_empty());
+}
+
+#[tokio::test]
+async fn on_error_retry_runs_it_again() {
+    let sink = Sink::start().await;
+    let gateway = hostile(&sink, &guest::traps(), "retry").await;
+    let id = gateway.accept(hook(1).to("/hostile")).await;
+    let event = gateway.admin().wait_state(&id, "waiting").await;
+    assert_eq!(steps(&event)[0]["outcome"], "trap");
+}
+
+#[tokio::test]
+async fn filter_drops_with_its_reason() {
+    let sink = Sink::start().await;
+    let gateway = hostile(&sink, &guest::drops("not our business"), "retry").await;
+    let id = gateway.accept(hook(1).to("/hostile")).await;
+    let event = gateway.admin().wait_state(&id, "dropped").await;
+    assert!(event.to_string().contains("not our business"), "{event}");
+}
+
+#[tokio::test]
+async fn filter_that_keeps_lets_the_event_through() {
+    let sink = Sink::start().await;
+    let gateway = hostile(&sink, &guest::keeps(), "retry").await;
+    let id = gateway.accept(hook(3).to("/hostile")).await;
+    assert_eq!(sink.wait_received("/in", 1).await[0].json()["n"], 3);
+    let event = gateway.admin().wait_state(&id, "delivered").await;
+    assert_eq!(steps(&event)[0]["outcome"], "keep");
+}
+
+#[tokio::test]
+async fn transform_replaces_the_body() {
+    let sink = Sink::start().await;
+    let gateway = hostile(&sink, &guest::says("rewritten"), "retry").await;
+    gateway.accept(hook(1).to("/hostile")).await;
+    assert_eq!(sink.wait_received("/in", 1).await[0].body, "rewritten");
+}
+
+#[tokio::test]
+async fn plugin_of_another_contract_is_refused_at_start() {
+    let config = HOSTILE.replace("$ON_ERROR", "drop").replace("$SINK", "http://127.0.0.1:9");
+    let setup = Setup::new().guest("guest", &guest::of_another_contract()).config(&config);
+    let said = setup.start_refused(2).await;
+    assert!(said.contains("9.0.0") && said.contains("0.1"), "{said}");
+}
+
+/// Every event of the hostile route ends as a dead letter that says why, while the calm route goes on as ever.
+async fn check_contained(wasm: &[u8], outcome: &str) {
+    let sink = Sink::start().await;
+    let gateway = hostile(&sink, wasm, "dead-letter").await;
+    let (mut ids, mut slowest) = (Vec::new(), Duration::ZERO);
+    for number in 0..40 {
+        ids.push(gateway.accept(hook(number).to("/hostile")).await);
+        let begun = Instant::now();
+        gateway.accept(Webhook::plain("/calm", "{}")).await;
+        sink.wait_received("/calm", number + 1).await;
+        slowest = slowest.max(begun.elapsed());
+    }
+    assert!(slowest < CALM, "the calm route took {slowest:?}");
+    for id in ids {
+        let event = gateway.admin().wait_state(&id, "dead").await;
+        assert_eq!(steps(&event)[0]["outcome"], outcome, "{event}");
+    }
+    assert!(sink.received("/in").is_empty());
+}
+
+fn steps(event: &serde_json::Value) -> Vec<&serde_json::Value> {
+    event["trail"].as_array().into_iter().flatten().filter(|entry| entry["what"] == "step").collect()
+}
