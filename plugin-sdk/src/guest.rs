@@ -3,7 +3,10 @@
 pub use crate::bindings::{filter, lifecycle, transform};
 
 #[cfg(target_arch = "wasm32")]
-pub use wasm::{configure, filter_event, not_configured, transform_event};
+pub use {
+    crate::bindings::imports::sluice::plugin::types::Error as ContractError,
+    wasm::{configure, filter_event, not_configured, transform_event},
+};
 
 /// Holds the configured plugin and exports the lifecycle.
 ///
@@ -26,8 +29,8 @@ macro_rules! guest_lifecycle {
 
         #[cfg(target_arch = "wasm32")]
         fn __sluice_with_plugin<T>(
-            call: impl FnOnce(&$plugin) -> Result<T, $crate::guest::lifecycle::Error>,
-        ) -> Result<T, $crate::guest::lifecycle::Error> {
+            call: impl FnOnce(&$plugin) -> Result<T, $crate::guest::ContractError>,
+        ) -> Result<T, $crate::guest::ContractError> {
             __SLUICE_PLUGIN.with(|plugin| call(plugin.get().ok_or_else($crate::guest::not_configured)?))
         }
 
