@@ -1,0 +1,50 @@
+//! Keeps the events that its rules say; drops the others, with the rule that failed as the reason.
+//!
+//! It teaches the lazy side of an event: rules about headers and the like are decided before the body is asked
+//! for, and of the body only what the rules name is read.
+
+use serde::Deserialize;
+use sluice_plugin::{Decision, Error, Event, Filter, json::Pointers};
+
+mod facts;
+mod rule;
+mod value;
+
+use facts::Facts;
+use rule::{RawRule, Rule};
+
+struct KeepWhere {
+    rule: Rule,
+    /// Every place in the body that some rule is about.
+    pointers: Pointers,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    r#where: RawRule,
+}
+
+impl Filter for KeepWhere {
+    type Config = Config;
+
+    fn configure(config: Config) -> Result<Self, Error> {
+        let mut pointers = Pointers::new();
+        let rule = Rule::compile(config.r#where, "where", &mut pointers)?;
+        Ok(Self { rule, pointers })
+    }
+
+    fn filter(&self, event: &Event) -> Result<Decision, Error> {
+        let body = Default::default();
+        let facts = Facts::new(event, &self.pointers, &body);
+        if self.rule.holds(&facts)? {
+            return Ok(Decision::Keep);
+        }
+        Ok(Decision::Drop(self.rule.why_not(&facts)?))
+    }
+}
+
+sluice_plugin::filter!(KeepWhere);
+
+#[cfg(test)]
+mod tests;

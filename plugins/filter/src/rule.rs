@@ -1,0 +1,208 @@
+//! Rules: groups of tests, and what to say when one fails.
+
+use serde::Deserialize;
+use sluice_plugin::{
+    Error,
+    json::{Pointer, Pointers},
+};
+
+use crate::{
+    facts::{Facts, Property, Subject},
+    value::{Expected, Number},
+};
+
+mod test;
+
+use test::{Condition, Test};
+
+/// A rule as the operator writes it: a group, or a test with one subject.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRule {
+    all: Option<Vec<RawRule>>,
+    any: Option<Vec<RawRule>>,
+    not: Option<Box<RawRule>>,
+
+    body: Option<Pointer>,
+    header: Option<String>,
+    query: Option<String>,
+    param: Option<String>,
+    event: Option<Property>,
+
+    equals: Option<Expected>,
+    not_equals: Option<Expected>,
+    r#in: Option<Vec<Expected>>,
+    not_in: Option<Vec<Expected>>,
+    exists: Option<bool>,
+    prefix: Option<String>,
+    suffix: Option<String>,
+    contains: Option<String>,
+    gt: Option<Number>,
+    gte: Option<Number>,
+    lt: Option<Number>,
+    lte: Option<Number>,
+}
+
+/// A rule that makes sense.
+#[derive(Debug)]
+pub(crate) enum Rule {
+    /// Every one holds. Not empty.
+    All(Vec<Rule>),
+    /// At least one holds. Not empty.
+    Any(Vec<Rule>),
+    Not(Box<Rule>),
+    Test(Test),
+}
+
+impl Rule {
+    /// Checks a rule and notes the places of the body that it is about. `path` is where it stands in the config.
+    pub(crate) fn compile(raw: RawRule, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
+        let (groups, subjects, conditions) = raw.split(pointers);
+        let wrong = |what: &str| Err(Error::config(format_args!("`{path}`: {what}")));
+        let mut groups = groups.into_iter();
+        let mut subjects = subjects.into_iter();
+        match (groups.next(), groups.next(), subjects.next(), subjects.next()) {
+            (Some(_), Some(_), ..) => {
+                wrong("has more than one of `all`, `any` and `not`; put one into the other")
+            }
+            (Some(_), None, Some(_), _) => wrong("is both a group and a test; put the test into the group"),
+            (Some(_), None, None, _) if !conditions.is_empty() => {
+                wrong("is a group, which has no conditions of its own; put them into a test in the group")
+            }
+            (Some(group), None, None, _) => Self::compile_group(group, path, pointers),
+            (None, _, Some(subject), None) => Test::compile(subject, conditions, path).map(Self::Test),
+            (None, _, Some(_), Some(_)) => {
+                wrong("is about more than one thing; make a rule of each and put them into `all`")
+            }
+            (None, _, None, _) => {
+                wrong("says not what it is about; add one of `body`, `header`, `query`, `param`, `event`")
+            }
+        }
+    }
+
+    fn compile_group(group: Group, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
+        let (name, rules) = match group {
+            Group::Not(rule) => {
+                return Ok(Self::Not(Box::new(Self::compile(*rule, &format!("{path}.not"), pointers)?)));
+            }
+            Group::All(rules) => ("all", rules),
+            Group::Any(rules) => ("any", rules),
+        };
+        if rules.is_empty() {
+            return Err(Error::config(format_args!("`{path}.{name}`: is empty; add a rule or leave it out")));
+        }
+        let rules = rules.into_iter().enumerate();
+        let rules = rules.map(|(i, rule)| Self::compile(rule, &format!("{path}.{name}[{i}]"), pointers));
+        let mut rules = rules.collect::<Result<Vec<_>, _>>()?;
+        // The order does not change the outcome, but the body may then not be needed.
+        rules.sort_by_key(Self::needs_body);
+        Ok(if name == "all" { Self::All(rules) } else { Self::Any(rules) })
+    }
+
+    fn needs_body(&self) -> bool {
+        match self {
+            Self::All(rules) | Self::Any(rules) => rules.iter().any(Self::needs_body),
+            Self::Not(rule) => rule.needs_body(),
+            Self::Test(test) => matches!(test.subject, Subject::Body { .. }),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] if it takes the body to know, and the body is not JSON.
+    pub(crate) fn holds(&self, facts: &Facts<'_>) -> Result<bool, Error> {
+        match self {
+            Self::All(rules) => all(rules, |rule| rule.holds(facts)),
+            Self::Any(rules) => all(rules, |rule| Ok(!rule.holds(facts)?)).map(|none| !none),
+            Self::Not(rule) => Ok(!rule.holds(facts)?),
+            Self::Test(test) => Ok(test.failing(facts.value(&test.subject)?.as_ref()).is_none()),
+        }
+    }
+
+    /// Says why a rule that does not hold does not.
+    pub(crate) fn why_not(&self, facts: &Facts<'_>) -> Result<String, Error> {
+        match self {
+            Self::All(rules) => {
+                let failing = first(rules, |rule| Ok(!rule.holds(facts)?))?;
+                failing.map_or(Ok(String::new()), |rule| rule.why_not(facts))
+            }
+            Self::Any(rules) => {
+                let reasons: Result<Vec<_>, _> = rules.iter().map(|rule| rule.why_not(facts)).collect();
+                Ok(reasons?.join("; and "))
+            }
+            Self::Not(rule) => rule.why(facts),
+            Self::Test(test) => test.why_not(facts.value(&test.subject)?.as_ref()),
+        }
+    }
+
+    /// Says why a rule that holds does.
+    fn why(&self, facts: &Facts<'_>) -> Result<String, Error> {
+        match self {
+            Self::All(rules) => {
+                let reasons: Result<Vec<_>, _> = rules.iter().map(|rule| rule.why(facts)).collect();
+                Ok(reasons?.join(" and "))
+            }
+            Self::Any(rules) => {
+                let holding = first(rules, |rule| rule.holds(facts))?;
+                holding.map_or(Ok(String::new()), |rule| rule.why(facts))
+            }
+            Self::Not(rule) => rule.why_not(facts),
+            Self::Test(test) => test.why(facts.value(&test.subject)?.as_ref()),
+        }
+    }
+}
+
+fn all(rules: &[Rule], check: impl Fn(&Rule) -> Result<bool, Error>) -> Result<bool, Error> {
+    Ok(first(rules, |rule| Ok(!check(rule)?))?.is_none())
+}
+
+fn first(rules: &[Rule], check: impl Fn(&Rule) -> Result<bool, Error>) -> Result<Option<&Rule>, Error> {
+    for rule in rules {
+        if check(rule)? {
+            return Ok(Some(rule));
+        }
+    }
+    Ok(None)
+}
+
+enum Group {
+    All(Vec<RawRule>),
+    Any(Vec<RawRule>),
+    Not(Box<RawRule>),
+}
+
+impl RawRule {
+    /// What it has of each sort; a rule that makes sense has one group or one subject.
+    fn split(self, pointers: &mut Pointers) -> (Vec<Group>, Vec<Subject>, Vec<Condition>) {
+        let Self { all, any, not, body, header, query, param, event, .. } = self;
+        let groups = [all.map(Group::All), any.map(Group::Any), not.map(Group::Not)];
+        let subjects = [
+            body.map(|pointer| Subject::Body { slot: pointers.add(&pointer), pointer }),
+            header.map(|name| Subject::Header(name.to_ascii_lowercase())),
+            query.map(Subject::Query),
+            param.map(Subject::Param),
+            event.map(Subject::Event),
+        ];
+        let Self {
+            equals, not_equals, r#in, not_in, exists, prefix, suffix, contains, gt, gte, lt, lte, ..
+        } = self;
+        let conditions = [
+            exists.map(Condition::Exists),
+            equals.map(Condition::Equals),
+            not_equals.map(Condition::NotEquals),
+            r#in.map(Condition::In),
+            not_in.map(Condition::NotIn),
+            prefix.map(Condition::Prefix),
+            suffix.map(Condition::Suffix),
+            contains.map(Condition::Contains),
+            gt.map(Condition::Gt),
+            gte.map(Condition::Gte),
+            lt.map(Condition::Lt),
+            lte.map(Condition::Lte),
+        ];
+        (
+            groups.into_iter().flatten().collect(),
+            subjects.into_iter().flatten().collect(),
+            conditions.into_iter().flatten().collect(),
+        )
+    }
+}

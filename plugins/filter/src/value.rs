@@ -1,0 +1,153 @@
+//! Values: what an event has, what a rule expects, and how they compare.
+
+use std::{borrow::Cow, cmp::Ordering, fmt};
+
+use serde::{Deserialize, Deserializer, de};
+use sluice_plugin::json::{Kind, Raw};
+
+/// What an event has.
+#[derive(Clone, Debug)]
+pub(crate) enum Value<'a> {
+    /// In the body, where values have types.
+    Json(Raw<'a>),
+    /// Elsewhere, where everything is text: a number or boolean is one by the look of it.
+    Text(Cow<'a, str>),
+}
+
+impl Value<'_> {
+    pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Json(raw) => raw.text(),
+            Self::Text(text) => Some(Cow::Borrowed(text)),
+        }
+    }
+
+    pub(crate) fn number(&self) -> Option<Number> {
+        match self {
+            Self::Json(raw) if raw.kind() == Kind::Number => Number::parse(raw.json()),
+            Self::Json(_) => None,
+            Self::Text(text) => Number::parse(text),
+        }
+    }
+
+    fn bool(&self) -> Option<bool> {
+        match self {
+            Self::Json(raw) => raw.json().parse().ok(),
+            Self::Text(text) => text.parse().ok(),
+        }
+    }
+}
+
+/// As operators see it in a reason: in full up to some length.
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        let text = match self {
+            Self::Json(raw) if raw.kind() == Kind::Object => return f.write_str("an object"),
+            Self::Json(raw) if raw.kind() == Kind::Array => return f.write_str("an array"),
+            Self::Json(raw) if raw.kind() != Kind::String => return f.write_str(raw.json()),
+            value => value.text().unwrap_or_default(),
+        };
+        match text.char_indices().nth(SHOWN) {
+            Some((end, _)) => write!(f, "{:?} and more", &text[..end]),
+            None => write!(f, "{text:?}"),
+        }
+    }
+}
+
+/// What a rule expects.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Expected {
+    Text(String),
+    Number(Number),
+    Bool(bool),
+}
+
+impl Expected {
+    pub(crate) fn is(&self, value: &Value<'_>) -> bool {
+        match self {
+            Self::Text(expected) => value.text().is_some_and(|text| text == *expected),
+            Self::Number(expected) => value.number().is_some_and(|number| number == *expected),
+            Self::Bool(expected) => value.bool() == Some(*expected),
+        }
+    }
+
+    /// The value that this expects.
+    pub(crate) fn value(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(Cow::Borrowed(text)),
+            Self::Number(number) => Value::Text(Cow::Borrowed(&number.text)),
+            Self::Bool(bool) => Value::Text(Cow::Borrowed(if *bool { "true" } else { "false" })),
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Number(number) => number.fmt(f),
+            Self::Bool(bool) => bool.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Expected {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self::Text(text)),
+            serde_json::Value::Bool(bool) => Ok(Self::Bool(bool)),
+            serde_json::Value::Number(number) => Ok(Self::Number(number.into())),
+            _ => Err(de::Error::custom("expected a string, a number or a boolean")),
+        }
+    }
+}
+
+/// A number of any size: whole ones compare exactly, others as 64-bit floats.
+#[derive(Clone, Debug)]
+pub(crate) struct Number {
+    text: String,
+    whole: Option<i128>,
+    float: f64,
+}
+
+impl Number {
+    fn parse(text: &str) -> Option<Self> {
+        let float = text.parse().ok().filter(|float: &f64| !float.is_nan())?;
+        Some(Self { text: text.to_owned(), whole: text.parse().ok(), float })
+    }
+}
+
+impl From<serde_json::Number> for Number {
+    fn from(number: serde_json::Number) -> Self {
+        let text = number.to_string();
+        Self { whole: text.parse().ok(), float: number.as_f64().unwrap_or(f64::MAX), text }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde_json::Number::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.partial_cmp(other) == Some(Ordering::Equal)
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match (self.whole, other.whole) {
+            (Some(a), Some(b)) => Some(a.cmp(&b)),
+            _ => self.float.partial_cmp(&other.float),
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
