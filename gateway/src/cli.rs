@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+pub mod send;
+
 /// Runs the command line. 0: done, 1: failed while running, 2: bad usage or config.
 pub fn main() -> ExitCode {
     ExitCode::SUCCESS

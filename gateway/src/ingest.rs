@@ -143,9 +143,9 @@ impl Ingest {
                     Rejection::MethodNotAllowed { method: parts.method.clone(), allow }
                 }
             })?;
-        let route = generation.routes.get(name).cloned();
-        let route = route.ok_or_else(|| Rejection::NotFound { path: parts.uri.path().to_owned() })?;
-        Ok((route, params, server.body_timeout))
+        let route =
+            generation.routes.get(name).expect("a generation has a live route for each of its routes");
+        Ok((route.clone(), params, server.body_timeout))
     }
 
     fn accepted(

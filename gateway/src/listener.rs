@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,7 +20,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::ingest::{Ingest, Rejection};
 use connection::Connection;
@@ -52,7 +52,7 @@ impl Listener {
     /// in, and returns when the last one is closed. Dropping the future ends them at once.
     pub async fn serve(self, shutdown: CancellationToken) {
         let mut connections = JoinSet::new();
-        let places = Places { open: Arc::default(), turned_away: Arc::default() };
+        let places = Places::default();
         loop {
             tokio::select! {
                 biased;
@@ -104,12 +104,17 @@ impl Listener {
             shutdown: shutdown.clone(),
         };
         if let Some(place) = Place::take(&places.open, limit) {
+            places.full.store(false, Ordering::Relaxed);
             let counted = Counted::new(&self.ingest);
             connections.spawn(async move {
                 connection.serve(stream).await;
                 drop((place, counted));
             });
         } else {
+            // One line for a crowd.
+            if !places.full.swap(true, Ordering::Relaxed) {
+                warn!(limit, "all connections are taken, new ones are turned away");
+            }
             let answer = self.ingest.refuse(&Rejection::TooManyConnections { limit });
             if let Some(place) = Place::take(&places.turned_away, MAX_TURNED_AWAY) {
                 connections.spawn(async move {
@@ -136,9 +141,12 @@ fn report(ended: Result<(), JoinError>) {
 }
 
 /// How many connections there are, of each kind.
+#[derive(Default)]
 struct Places {
     open: Arc<AtomicUsize>,
     turned_away: Arc<AtomicUsize>,
+    /// The last one found no place.
+    full: AtomicBool,
 }
 
 /// One of a limited number of places; given back when dropped.
@@ -178,4 +186,4 @@ impl Drop for Counted {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

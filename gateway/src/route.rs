@@ -59,8 +59,8 @@ enum Segment<'p> {
 /// What may follow one beginning of a path.
 #[derive(Default)]
 struct Node {
-    literals: HashMap<String, Node>,
-    param: Option<Box<Node>>,
+    literals: HashMap<String, Self>,
+    param: Option<Box<Self>>,
     /// The routes whose path ends here.
     end: Endpoint,
     /// The routes whose path goes on with `*`.

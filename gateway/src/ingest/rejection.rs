@@ -65,7 +65,7 @@ pub enum Rejection {
 pub(super) enum Audience {
     Operator,
     Sender,
-    /// The internet is full of such requests.
+    /// The internet is full of such requests, and a line for each would fill the log.
     Nobody,
 }
 
@@ -197,12 +197,11 @@ impl Rejection {
 
     pub(super) fn audience(&self) -> Audience {
         match self {
-            Self::Journal(_) | Self::Refused(Refused::NoActiveSecret) | Self::TooManyConnections { .. } => {
-                Audience::Operator
-            }
-            Self::NotFound { .. } | Self::MethodNotAllowed { .. } | Self::HeaderTimeout { .. } => {
-                Audience::Nobody
-            }
+            Self::Journal(_) | Self::Refused(Refused::NoActiveSecret) => Audience::Operator,
+            Self::NotFound { .. }
+            | Self::MethodNotAllowed { .. }
+            | Self::HeaderTimeout { .. }
+            | Self::TooManyConnections { .. } => Audience::Nobody,
             Self::HeadersTooLarge { .. }
             | Self::LengthRequired
             | Self::UnsupportedEncoding { .. }

@@ -74,6 +74,7 @@ enum Ended {
 impl Connection {
     pub(super) async fn serve(&self, stream: TcpStream) {
         let span = debug_span!("connection", peer = %self.peer);
+        let start = Instant::now();
         async {
             // Answers are small and nobody should wait for them.
             if let Err(error) = stream.set_nodelay(true) {
@@ -83,7 +84,7 @@ impl Connection {
             match &self.tls {
                 Some(tls) => self.serve_tls(tls, stream).await,
                 None => match self.unless_late(sniff(&stream)).await {
-                    Some(Ok(protocol)) => self.serve_http(stream, protocol).await,
+                    Some(Ok(protocol)) => self.serve_http(stream, protocol, start).await,
                     Some(Err(error)) => debug!(%error, "connection is gone"),
                     None => debug!("connection said nothing"),
                 },
@@ -100,7 +101,7 @@ impl Connection {
                     Some(b"h2") => Protocol::Http2,
                     _ => Protocol::Http1,
                 };
-                self.serve_http(stream, protocol).await;
+                self.serve_http(stream, protocol, Instant::now()).await;
             }
             Some(Err(error)) => debug!(%error, "TLS handshake failed"),
             None => debug!("TLS handshake took too long"),
@@ -113,11 +114,11 @@ impl Connection {
         self.shutdown.run_until_cancelled(begin).await?.ok()
     }
 
-    async fn serve_http<S>(&self, mut stream: S, protocol: Protocol)
+    async fn serve_http<S>(&self, mut stream: S, protocol: Protocol, start: Instant)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let activity = Activity::new(self.header_timeout, Instant::now());
+        let activity = Activity::new(self.header_timeout, start);
         let ended = match protocol {
             Protocol::Http1 => self.serve_http1(&mut stream, &activity).await,
             Protocol::Http2 => self.serve_http2(&mut stream, &activity).await,

@@ -99,6 +99,7 @@ fn value_of<'a>(item: &'a str, sep: char, key: &str) -> Option<&'a str> {
 struct Raw {
     /// `header:NAME` or `query:NAME`, or a list of them.
     from: Option<Fields>,
+    /// How the signature is written there.
     #[serde(default)]
     parse: Mode,
     /// What stands before each signature; for `prefix` and `csv`.

@@ -26,15 +26,19 @@ pub enum Scheme {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignatureScheme {
+    /// What the signature is made with.
     pub algorithm: Algorithm,
     /// Where the signature is and how it is written.
     pub signature: SignatureField,
+    /// How the signature's bytes are written as text.
     #[serde(default)]
     pub encoding: Encoding,
     /// The text that is signed, e.g. `{timestamp}.{body}`.
     pub signed: Template,
+    /// How the key is made of the secret; by default it is the secret's bytes.
     #[serde(default, skip_serializing_if = "KeyField::is_default")]
     pub key: KeyField,
+    /// Where the time of signing is and how far it may be from ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<TimestampField>,
     /// Where the delivery id is; of several the first that is present counts.
@@ -86,6 +90,7 @@ pub enum Encoding {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyField {
+    /// What the secret's text stands for.
     pub encoding: KeyEncoding,
     /// The first of these that the secret begins with is cut off.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -106,10 +111,12 @@ pub enum KeyEncoding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampField {
+    /// `header:NAME`, `query:NAME`, or `sig:NAME` for a field of the signature.
     pub from: TimestampSource,
+    /// How it is written.
     #[serde(default)]
     pub unit: TimestampUnit,
-    /// How old it may be.
+    /// How old it may be, in seconds, or `"unlimited"`; 300 by default.
     #[serde(default)]
     pub past: Tolerance,
     /// How far ahead of our clock it may be; the same as `past` if absent.
@@ -241,6 +248,22 @@ mod tests {
             let json = serde_json::to_string(&*scheme).unwrap();
             assert_eq!(serde_json::from_str::<Scheme>(&json).unwrap(), *scheme, "{name}");
         }
+    }
+
+    #[test]
+    fn the_schema_describes_every_key_and_allows_no_other() {
+        let schema = schemars::schema_for!(Scheme).to_value();
+        let defs = schema["$defs"].as_object().unwrap().values();
+        let mut objects = 0;
+        for object in schema["oneOf"].as_array().unwrap().iter().chain(defs) {
+            let Some(keys) = object["properties"].as_object() else { continue };
+            assert_eq!(object["additionalProperties"], false, "{object}");
+            for (key, value) in keys {
+                assert!(key == "family" || value["description"].is_string(), "{key} is not described");
+            }
+            objects += 1;
+        }
+        assert_eq!(objects, 5);
     }
 
     #[test]
