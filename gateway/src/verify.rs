@@ -43,8 +43,8 @@ const MAX_DETAIL: usize = 512;
 #[derive(Clone, Copy, Debug)]
 pub struct Proof(());
 
-/// A request of which nothing is proven yet.
-#[derive(Clone, Debug)]
+/// A request of which nothing is proven yet. It may hold secrets, so it cannot be printed.
+#[derive(Clone)]
 pub struct Unverified {
     /// The id that its event will have; also the request's id in logs and answers.
     pub id: EventId,
@@ -65,7 +65,6 @@ pub struct Unverified {
 }
 
 /// A request that has been proven genuine. Only [`Verifier::verify`] makes one.
-#[derive(Debug)]
 pub struct Genuine<'v> {
     request: Unverified,
     facts: &'v Facts,
@@ -85,14 +84,13 @@ enum Check {
 }
 
 /// Where a scheme has an event's delivery id and type.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Facts {
     id: Vec<Fact>,
     event_type: Vec<Fact>,
     pointers: Vec<Pointer>,
 }
 
-#[derive(Debug)]
 enum Fact {
     Field(Field),
     /// The index of one of the pointers.

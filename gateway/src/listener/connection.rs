@@ -151,6 +151,8 @@ impl Connection {
             .timer(TokioTimer::new())
             // The activity's deadlines tell a slow request from a resting connection; hyper's would not.
             .header_read_timeout(None)
+            // A sender may close its half after the request; it still wants the answer.
+            .half_close(true)
             .max_header_size(hard_limit)
             .max_buf_size(hard_limit.max(HYPER_BUFFER));
         let io = TokioIo::new(Watched::new(stream, activity.clone()));

@@ -189,6 +189,21 @@ async fn a_body_in_many_pieces_arrives_whole() {
 }
 
 #[tokio::test]
+async fn a_sender_that_closes_its_half_is_still_answered() {
+    let bench = Bench::open();
+    let served = Served::start(&bench, None).await;
+    let gate = bench.journal.gate.acquire_many(100).await.unwrap();
+    let mut stream = served.connect().await;
+    stream.write_all(REQUEST.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    while bench.journal.begun.load(Ordering::Relaxed) == 0 {
+        yield_now().await;
+    }
+    drop(gate);
+    assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 202"));
+}
+
+#[tokio::test]
 async fn a_sender_that_breaks_off_leaves_no_event() {
     let bench = Bench::open();
     let served = Served::start(&bench, None).await;
