@@ -14,6 +14,8 @@ mod output;
 
 pub mod schema;
 
+pub mod send;
+
 /// Runs the command line. 0: done, 1: failed while running, 2: bad usage or config.
 pub fn main() -> ExitCode {
     ExitCode::SUCCESS

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     config::{self, Config},
+    ingest::{RouteLimiter, RouteMetrics},
     pipeline::Pipeline,
     route::Router,
     verify::Verifier,
@@ -28,4 +29,7 @@ pub struct LiveRoute {
     pub config: Arc<config::Route>,
     pub verifier: Verifier,
     pub pipeline: Pipeline,
+    /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
+    pub limiter: Option<Arc<RouteLimiter>>,
+    pub metrics: RouteMetrics,
 }

@@ -1,1 +1,236 @@
-//! ingest
+//! Takes in webhooks: the half of the story in which a caller is waiting.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version, header, request::Parts};
+use http_body_util::Full;
+use hyper::body::Body;
+use tracing::{debug, error, warn};
+
+pub use metrics::RouteMetrics;
+pub use rate::RouteLimiter;
+pub use rejection::{Accepted, Rejection};
+
+use crate::{
+    clock::{Clock, Timestamp},
+    config,
+    event::EventId,
+    generation::{Current, LiveRoute},
+    journal::{Appended, Journal},
+    route::{NoRoute, RouteMatch},
+    telemetry::{Metrics, RefusalLabels, seconds},
+    verify::Unverified,
+};
+use encoding::Encoding;
+use rejection::Audience;
+
+mod body;
+mod encoding;
+mod metrics;
+mod rate;
+mod rejection;
+
+/// Answers requests: everything from the routes to the journal, as it stands in the current generation.
+pub struct Ingest {
+    current: Current,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+/// The `{name}` segments of a route's path.
+type Params = Vec<(String, String)>;
+
+/// A request on its way in.
+struct Arrival {
+    /// Names the request, and the event if it becomes one.
+    id: EventId,
+    at: Timestamp,
+    since: Instant,
+}
+
+impl Ingest {
+    pub fn new(
+        current: Current,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { current, journal, clock, metrics }
+    }
+
+    /// Answers one request. It is never left without an answer, and everything there is to say about it is
+    /// logged and counted here.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let arrival = Arrival { id: EventId::generate(), at: self.clock.now(), since: Instant::now() };
+        let (parts, mut body) = request.into_parts();
+        let http1 = parts.version < Version::HTTP_2;
+        let waits = parts.headers.contains_key(header::EXPECT);
+        let mut route = None;
+        let outcome = self.ingest(&arrival, parts, &mut body, &mut route).await;
+        let route = route.as_deref();
+        let mut answer = match &outcome {
+            Ok(accepted) => self.accepted(&arrival, accepted, route),
+            Err(rejection) => self.refused(&arrival, rejection, route),
+        };
+        // Over HTTP/1 the next request begins where this body ends.
+        if let Err(rejection) = &outcome
+            && http1
+            && !body::drain(&mut body, !waits && rejection.leaves_a_body_worth_reading()).await
+        {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    /// Takes in one webhook. When this returns `Ok`, the event is on disk and is ours to deliver.
+    ///
+    /// `found` is set as soon as the route is known, for whoever tells what became of the request.
+    async fn ingest<B>(
+        &self,
+        arrival: &Arrival,
+        parts: Parts,
+        body: &mut B,
+        found: &mut Option<Arc<LiveRoute>>,
+    ) -> Result<Accepted, Rejection>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        let (route, params, body_timeout) = self.find_route(&parts)?;
+        let route = found.insert(route);
+        let limits = body::Limits { bytes: route.config.max_body, time: body_timeout };
+        let encoding = Encoding::of(&parts.headers)?;
+        body::check_announced(&parts, body, limits)?;
+        if let Some(limiter) = &route.limiter {
+            limiter.check().map_err(|wait| Rejection::RateLimited { wait })?;
+        }
+        let sent = body::read(body, limits).await?;
+
+        let request = unverified(arrival, route, params, parts, sent);
+        let genuine = route.verifier.verify(request, arrival.at).map_err(Rejection::Refused)?;
+        let plain = encoding.undo(genuine.body(), limits.bytes).await?;
+        let event = Arc::new(genuine.into_event(plain));
+        let appended = self.journal.append(event, route.config.dedupe).await.map_err(Rejection::Journal)?;
+        Ok(match appended {
+            Appended::New => Accepted::New(arrival.id),
+            Appended::Duplicate(first) => Accepted::Duplicate(first),
+        })
+    }
+
+    /// Finds the route in the generation that is current now. The request stays in it from here on.
+    fn find_route(&self, parts: &Parts) -> Result<(Arc<LiveRoute>, Params, Duration), Rejection> {
+        let generation = self.current.load();
+        let server = &generation.config.server;
+        let size = header_size(parts);
+        if size > server.max_headers {
+            return Err(Rejection::HeadersTooLarge { size, limit: server.max_headers });
+        }
+        let RouteMatch { name, params, .. } = generation
+            .router
+            .find(&parts.method, host(parts), parts.uri.path())
+            .map_err(|no_route| match no_route {
+                NoRoute::NotFound => Rejection::NotFound { path: parts.uri.path().to_owned() },
+                NoRoute::MethodNotAllowed { allow } => {
+                    Rejection::MethodNotAllowed { method: parts.method.clone(), allow }
+                }
+            })?;
+        let route =
+            generation.routes.get(name).expect("a generation has a live route for each of its routes");
+        Ok((route.clone(), params, server.body_timeout))
+    }
+
+    fn accepted(
+        &self,
+        arrival: &Arrival,
+        accepted: &Accepted,
+        route: Option<&LiveRoute>,
+    ) -> Response<Full<Bytes>> {
+        if let Some(route) = route {
+            route.metrics.count(accepted, seconds(arrival.since.elapsed()));
+            debug!(event = %accepted.id(), route = %route.config.name, duplicate = accepted.is_duplicate(), "event accepted");
+        }
+        accepted.answer(arrival.id)
+    }
+
+    fn refused(
+        &self,
+        arrival: &Arrival,
+        rejection: &Rejection,
+        route: Option<&LiveRoute>,
+    ) -> Response<Full<Bytes>> {
+        let route = route.map_or_else(|| Arc::from(""), |route| route.config.name.clone());
+        let (request, code, detail) = (arrival.id, rejection.code(), rejection.detail());
+        match rejection.audience() {
+            Audience::Operator => error!(%request, %route, code, detail, "event not accepted"),
+            Audience::Sender => warn!(%request, %route, code, detail, "event refused"),
+            Audience::Nobody => debug!(%request, %route, code, detail, "request refused"),
+        }
+        self.metrics.refused.get_or_create(&RefusalLabels { route, reason: code }).inc();
+        rejection.answer(arrival.id)
+    }
+
+    /// Refuses what never became a request; the answer is for the listener to write out.
+    pub(crate) fn refuse(&self, rejection: &Rejection) -> Response<Full<Bytes>> {
+        let arrival = Arrival { id: EventId::generate(), at: self.clock.now(), since: Instant::now() };
+        self.refused(&arrival, rejection, None)
+    }
+
+    /// The server's settings as they stand in the current generation.
+    pub(crate) fn server(&self) -> config::Server {
+        self.current.load().config.server.clone()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+/// All header fields together, in bytes, as HTTP/1 would send them.
+fn header_size(parts: &Parts) -> usize {
+    const SEPARATORS: usize = ": \r\n".len();
+    parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS).sum()
+}
+
+/// Where the request was sent: `:authority` over HTTP/2, else the `host` header.
+fn host(parts: &Parts) -> Option<&str> {
+    let header = || parts.headers.get(header::HOST)?.to_str().ok();
+    parts.uri.authority().map(|authority| authority.as_str()).or_else(header)
+}
+
+fn unverified(
+    arrival: &Arrival,
+    route: &LiveRoute,
+    params: Params,
+    mut parts: Parts,
+    body: Bytes,
+) -> Unverified {
+    if let Some(authority) = parts.uri.authority()
+        && !parts.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+    Unverified {
+        id: arrival.id,
+        route: route.config.name.clone(),
+        received_at: arrival.at,
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        params,
+        headers: parts.headers,
+        body,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

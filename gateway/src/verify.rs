@@ -1,10 +1,281 @@
-//! Proves who sent a request. Only this makes an [`Event`](crate::event::Event) of one.
+//! Proves who sent a request. Only this makes an [`Event`] of one.
+//!
+//! A signature is checked over the exact bytes received, in constant time, before anything is inflated, parsed
+//! or stored. The time is handed in. Everything that can be worked out at load is: a request costs one hash.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, Method,
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, EXPECT, PROXY_AUTHORIZATION, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
+    },
+};
+use std::sync::Arc;
+
+pub use signer::{SignError, Signer};
+
+use crate::{
+    clock::Timestamp,
+    config,
+    event::{Event, EventId, Headers},
+};
+use pointer::Pointer;
+use scheme::{Detail, Details, Field, Scheme};
+use signature::SignatureCheck;
+use token::TokenCheck;
 
 pub mod scheme;
+
+mod hmac;
+mod parse;
+mod pointer;
+mod signature;
+mod signer;
+mod source;
+mod template;
+mod token;
+
+/// A delivery id or an event type longer than this many bytes is taken for a mistake and left out.
+const MAX_DETAIL: usize = 512;
 
 /// Shows that an event was proven genuine: made by this module, and by the journal for what was let in here.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof(());
+
+/// A request of which nothing is proven yet. It may hold secrets, so it cannot be printed.
+#[derive(Clone)]
+pub struct Unverified {
+    /// The id that its event will have; also the request's id in logs and answers.
+    pub id: EventId,
+    /// The name of the route it came in by.
+    pub route: Arc<str>,
+    pub received_at: Timestamp,
+    pub method: Method,
+    /// Without the query, as received.
+    pub path: String,
+    /// Without `?`, as received.
+    pub query: Option<String>,
+    /// The `{name}` segments of the route's path, percent-decoded.
+    pub params: Vec<(String, String)>,
+    /// As received. `host` is among them, also over HTTP/2.
+    pub headers: HeaderMap,
+    /// The bytes as they were sent, with any content encoding still in place.
+    pub body: Bytes,
+}
+
+/// A request that has been proven genuine. Only [`Verifier::verify`] makes one.
+pub struct Genuine<'v> {
+    request: Unverified,
+    facts: &'v Facts,
+    proof: Proof,
+}
+
+/// A route's proof of origin, ready to be checked.
+pub struct Verifier {
+    check: Check,
+    facts: Facts,
+}
+
+enum Check {
+    Open,
+    Signature(Box<SignatureCheck>),
+    Token(TokenCheck),
+}
+
+/// Where a scheme has an event's delivery id and type.
+#[derive(Default)]
+struct Facts {
+    id: Vec<Fact>,
+    event_type: Vec<Fact>,
+    pointers: Vec<Pointer>,
+}
+
+enum Fact {
+    Field(Field),
+    /// The index of one of the pointers.
+    Json(usize),
+}
+
+/// Why a request was not let in. The sender is not told which of these it was; the log is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    #[error("signature is missing: no {field}")]
+    SignatureMissing { field: String },
+    #[error("{field} does not hold a signature in the scheme's form")]
+    SignatureMalformed { field: String },
+    #[error("signature does not match")]
+    SignatureInvalid,
+    #[error("timestamp is missing: no {field}")]
+    TimestampMissing { field: String },
+    #[error("timestamp in {field} is malformed")]
+    TimestampMalformed { field: String },
+    #[error("timestamp is {age} s old, tolerance is {tolerance} s")]
+    TimestampStale { age: u64, tolerance: u64 },
+    #[error("timestamp is {ahead} s ahead of our clock, tolerance is {tolerance} s")]
+    TimestampFuture { ahead: u64, tolerance: u64 },
+    #[error("{field} is part of what is signed, but missing")]
+    FieldMissing { field: String },
+    #[error("{field} is there more than once")]
+    Repeated { field: String },
+    #[error("{field} is not text")]
+    Unreadable { field: String },
+    #[error("token is missing: no {field}")]
+    TokenMissing { field: String },
+    #[error("token does not match")]
+    TokenInvalid,
+    /// The operator's mistake, not the sender's.
+    #[error("none of the route's secrets is valid now")]
+    NoActiveSecret,
+}
+
+impl Verifier {
+    pub fn new(config: &config::Verify) -> Self {
+        match config {
+            config::Verify::None => Self { check: Check::Open, facts: Facts::default() },
+            config::Verify::Signature { scheme, secrets, .. } => match &**scheme {
+                Scheme::Signature(scheme) => Self {
+                    check: Check::Signature(Box::new(SignatureCheck::new(scheme, secrets))),
+                    facts: Facts::new(&scheme.id, &scheme.event_type),
+                },
+                Scheme::Token(scheme) => Self {
+                    check: Check::Token(TokenCheck::new(scheme, secrets)),
+                    facts: Facts::new(&scheme.id, &scheme.event_type),
+                },
+            },
+        }
+    }
+
+    /// Checks the request's proof at `now`. The proof itself is taken out of what is passed on, where it would
+    /// let others pass for the sender.
+    ///
+    /// # Errors
+    /// Which check failed; for the log, not for the sender.
+    pub fn verify(&self, mut request: Unverified, now: Timestamp) -> Result<Genuine<'_>, Refused> {
+        match &self.check {
+            Check::Open => {}
+            Check::Signature(check) => check.check(&request, now)?,
+            Check::Token(check) => {
+                check.check(&request, now)?;
+                check.remove_credentials(&mut request);
+            }
+        }
+        Ok(Genuine { request, facts: &self.facts, proof: Proof(()) })
+    }
+}
+
+impl Genuine<'_> {
+    /// The bytes as they were sent.
+    pub fn body(&self) -> &Bytes {
+        &self.request.body
+    }
+
+    /// Makes the event. `body` is the request's, with its content encoding undone.
+    pub fn into_event(self, body: Bytes) -> Event {
+        let Self { request, facts, proof } = self;
+        let (delivery_id, event_type) = facts.read(&request, &body);
+        Event {
+            id: request.id,
+            route: request.route,
+            received_at: request.received_at,
+            method: request.method,
+            path: request.path,
+            query: request.query,
+            params: request.params,
+            headers: passed_on(request.headers),
+            body,
+            event_type,
+            delivery_id,
+            proof,
+        }
+    }
+}
+
+impl Facts {
+    fn new(id: &Details, event_type: &Details) -> Self {
+        let mut pointers = Vec::new();
+        let mut read = |details: &Details| {
+            let facts = details.iter().map(|detail| match detail {
+                Detail::Field(field) => Fact::Field(field.clone()),
+                Detail::Json(pointer) => {
+                    pointers.push(pointer.clone());
+                    Fact::Json(pointers.len() - 1)
+                }
+            });
+            facts.collect::<Vec<_>>()
+        };
+        Self { id: read(id), event_type: read(event_type), pointers }
+    }
+
+    /// The delivery id and the event type. The body is parsed only where one of them may be in it.
+    fn read(&self, request: &Unverified, body: &[u8]) -> (Option<String>, Option<String>) {
+        let mut found = match self.pointers.is_empty() {
+            true => Vec::new(),
+            false => Pointer::find_all(&self.pointers, body),
+        };
+        let mut first = |facts: &[Fact]| {
+            facts.iter().find_map(|fact| match fact {
+                Fact::Field(field) => field.read(request).ok().flatten().map(String::from),
+                Fact::Json(index) => found[*index].take(),
+            })
+        };
+        let fits = |text: &String| (1..=MAX_DETAIL).contains(&text.len());
+        (first(&self.id).filter(fits), first(&self.event_type).filter(fits))
+    }
+}
+
+/// Leaves out what belongs to the connection alone, what describes the body as it was on the wire, and
+/// credentials.
+fn passed_on(mut headers: HeaderMap) -> Headers {
+    const LEFT_OUT: [HeaderName; 10] = [
+        CONNECTION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        EXPECT,
+        CONTENT_LENGTH,
+        CONTENT_ENCODING,
+        AUTHORIZATION,
+        COOKIE,
+    ];
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&LEFT_OUT) {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection", PROXY_AUTHORIZATION.as_str()] {
+        headers.remove(name);
+    }
+    headers.into()
+}
+
+impl Refused {
+    /// The refusal's name in logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SignatureMissing { .. } => "signature_missing",
+            Self::SignatureMalformed { .. } => "signature_malformed",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::TimestampMissing { .. } => "timestamp_missing",
+            Self::TimestampMalformed { .. } => "timestamp_malformed",
+            Self::TimestampStale { .. } => "timestamp_stale",
+            Self::TimestampFuture { .. } => "timestamp_future",
+            Self::FieldMissing { .. } => "field_missing",
+            Self::Repeated { .. } => "field_repeated",
+            Self::Unreadable { .. } => "field_unreadable",
+            Self::TokenMissing { .. } => "token_missing",
+            Self::TokenInvalid => "token_invalid",
+            Self::NoActiveSecret => "no_active_secret",
+        }
+    }
+}
 
 impl Proof {
     /// For the journal: what it reads back was proven when it was written.
@@ -19,5 +290,5 @@ impl Proof {
     }
 }
 
-/// A route's proof of origin, ready to be checked.
-pub struct Verifier {}
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,91 @@
+//! Checks a token: the secret itself, sent along.
+
+use subtle::ConstantTimeEq;
+
+use super::{
+    Refused, Unverified,
+    scheme::{Field, TokenScheme},
+};
+use crate::{clock::Timestamp, config::Secret};
+
+pub(super) struct TokenCheck {
+    from: Field,
+    prefix: String,
+    secrets: Vec<Secret>,
+}
+
+impl TokenCheck {
+    pub(super) fn new(scheme: &TokenScheme, secrets: &[Secret]) -> Self {
+        // An empty secret would let in an empty token.
+        let secrets = secrets.iter().filter(|secret| !secret.expose().is_empty()).cloned().collect();
+        Self { from: scheme.from.clone(), prefix: scheme.prefix.clone(), secrets }
+    }
+
+    pub(super) fn check(&self, request: &Unverified, now: Timestamp) -> Result<(), Refused> {
+        let missing = || Refused::TokenMissing { field: self.from.to_string() };
+        let sent = self.from.read(request)?.ok_or_else(missing)?;
+        let token = sent.strip_prefix(&self.prefix).ok_or(Refused::TokenInvalid)?;
+        let mut secrets = self.secrets.iter().filter(|secret| secret.is_active(now)).peekable();
+        if secrets.peek().is_none() {
+            return Err(Refused::NoActiveSecret);
+        }
+        match secrets.any(|secret| secret.expose().ct_eq(token.as_bytes()).into()) {
+            true => Ok(()),
+            false => Err(Refused::TokenInvalid),
+        }
+    }
+
+    /// Takes the token out of the request, so that no plugin and no destination sees it.
+    pub(super) fn remove_credentials(&self, request: &mut Unverified) {
+        match &self.from {
+            Field::Header(name) => drop(request.headers.remove(name)),
+            Field::Query(name) => {
+                let is_token = |pair: &&str| pair.split('=').next() == Some(name);
+                let query = request.query.take().unwrap_or_default();
+                let rest: Vec<_> = query.split('&').filter(|pair| !is_token(pair)).collect();
+                request.query = Some(rest.join("&")).filter(|query| !query.is_empty());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::tests::request;
+
+    fn check(from: &str, secrets: &[&str]) -> TokenCheck {
+        let scheme =
+            toml::from_str::<TokenScheme>(&format!("from = \"{from}\"\nprefix = \"Bearer \"")).unwrap();
+        let secrets: Vec<_> = secrets.iter().map(|s| Secret::new(s.as_bytes(), "test")).collect();
+        TokenCheck::new(&scheme, &secrets)
+    }
+
+    #[test]
+    fn any_secret_in_force_is_enough() {
+        let mut request = request();
+        request.headers.insert("x-token", "Bearer new".parse().unwrap());
+        let now = Timestamp::from_millis(1000);
+        assert!(check("header:X-Token", &["old", "new"]).check(&request, now).is_ok());
+        let refused = check("header:X-Token", &["old"]).check(&request, now).unwrap_err();
+        assert!(matches!(refused, Refused::TokenInvalid));
+    }
+
+    #[test]
+    fn an_empty_secret_lets_nobody_in() {
+        let mut request = request();
+        request.headers.insert("x-token", "Bearer ".parse().unwrap());
+        let refused = check("header:X-Token", &[""]).check(&request, Timestamp::default()).unwrap_err();
+        assert!(matches!(refused, Refused::NoActiveSecret));
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_taken_out_of_it() {
+        let mut request = request();
+        for (query, left) in [("a=1&t=x&b=2", Some("a=1&b=2")), ("t=x", None)] {
+            request.query = Some(query.to_owned());
+            check("query:t", &["x"]).remove_credentials(&mut request);
+            assert_eq!(request.query.as_deref(), left);
+        }
+    }
+}
