@@ -35,6 +35,8 @@ pub trait Journal: Send + Sync + 'static {
     fn settle(&self, settlement: Settlement);
 
     /// Leases up to `max` deliveries to `destination` that are due at `now`, the longest due first.
+    /// Sees everything that was settled before the call, written or still queued. A delivery stays leased until
+    /// [`settle_delivery`](Self::settle_delivery), or until the process ends.
     async fn claim_due(&self, destination: &str, now: Timestamp, max: usize) -> Result<Due, JournalError>;
 
     /// Records one more attempt at a delivery that had been waiting. Nobody waits for it.
