@@ -93,6 +93,9 @@ impl Dispatcher {
     /// the event have been attempted: the next start goes on with it and repeats nothing. If this is dropped
     /// before it returns, the attempts that are cut off are repeated, under the same `webhook-id`.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        if let Err(error) = self.lanes.give_up_orphans().await {
+            tracing::error!(%error, "failed to look for deliveries whose destination is not in the config");
+        }
         shutdown.run_until_cancelled(self.clone().claim_and_dispatch()).await;
         self.pipelines.close();
         self.lanes.close();
@@ -115,7 +118,8 @@ impl Dispatcher {
             };
             for claim in claims {
                 let Some(room) = self.room(&claim.event).await else { return };
-                let span = tracing::info_span!("dispatch", event = %claim.event.id, route = %claim.event.route);
+                let span =
+                    tracing::info_span!("dispatch", event = %claim.event.id, route = %claim.event.route);
                 self.tasks.spawn(self.clone().dispatch(claim, room).instrument(span));
             }
         }
@@ -157,7 +161,9 @@ impl Dispatcher {
     async fn deliver(&self, plan: Plan, room: Room, trail: &mut Vec<TrailEntry>) -> Ending {
         let Plan { mut ready, mut unfinished } = plan;
         if ready.is_empty() && unfinished.is_empty() {
-            return Ending::Dropped { reason: "no destination: neither the route nor a plugin names one".to_owned() };
+            return Ending::Dropped {
+                reason: "no destination: neither the route nor a plugin names one".to_owned(),
+            };
         }
         let outcomes = match (ready.pop(), ready.is_empty()) {
             (Some((way, delivery)), true) => vec![way.deliver(delivery, room).await],

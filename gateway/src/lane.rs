@@ -164,16 +164,10 @@ impl Lane {
         let standing = self.standing.load_full();
         let outcome = match standing.removed {
             false => self.attempt(&standing.target, delivery).await,
-            true => self.give_up(delivery),
+            true => give_up(delivery, self.shared.clock.now()),
         };
-        let Outcome { delivery, state, entry } = outcome;
-        let due = state.as_ref().and_then(due);
-        self.shared.journal.settle_delivery(DeliveryAttempt {
-            key: delivery.key,
-            trail: entry.into_iter().collect(),
-            attempts: delivery.attempts,
-            state,
-        });
+        let due = outcome.state.as_ref().and_then(due);
+        self.shared.settle(outcome);
         if let Some(due) = due {
             self.alarm.set(due);
         }
@@ -193,18 +187,27 @@ impl Lane {
         let state = Some(DeliveryState::Waiting { due: self.shared.clock.now() });
         Outcome { delivery, state, entry: None }
     }
+}
 
-    fn give_up(&self, delivery: Delivery) -> Outcome {
-        let at = self.shared.clock.now();
-        let reason = gone(&self.name);
-        tracing::warn!(destination = %self.name, event = %delivery.key.event, reason, "delivery given up");
-        let entry = Some(TrailEntry::Failed { at, reason: reason.clone() });
-        Outcome { delivery, state: Some(DeliveryState::Dead { at, reason }), entry }
+impl Shared {
+    fn settle(&self, outcome: Outcome) {
+        let Outcome { delivery, state, entry } = outcome;
+        self.journal.settle_delivery(DeliveryAttempt {
+            key: delivery.key,
+            trail: entry.into_iter().collect(),
+            attempts: delivery.attempts,
+            state,
+        });
     }
 }
 
 /// What an answer to the latest of `attempts` makes of a delivery. `None`: it has arrived.
-fn next_state(answer: &Answer, schedule: &[Duration], attempts: u32, now: Timestamp) -> Option<DeliveryState> {
+fn next_state(
+    answer: &Answer,
+    schedule: &[Duration],
+    attempts: u32,
+    now: Timestamp,
+) -> Option<DeliveryState> {
     let dead = |reason| Some(DeliveryState::Dead { at: now, reason });
     match &answer.verdict {
         Verdict::Delivered => None,
@@ -219,6 +222,14 @@ fn next_state(answer: &Answer, schedule: &[Duration], attempts: u32, now: Timest
     }
 }
 
+/// The end of a delivery whose destination is not in the config.
+fn give_up(delivery: Delivery, at: Timestamp) -> Outcome {
+    let reason = gone(&delivery.key.destination);
+    tracing::warn!(destination = %delivery.key.destination, event = %delivery.key.event, reason, "dead letter");
+    let entry = Some(TrailEntry::Failed { at, reason: reason.clone() });
+    Outcome { delivery, state: Some(DeliveryState::Dead { at, reason }), entry }
+}
+
 /// Why a delivery to a destination that is not in the config is given up.
 pub(crate) fn gone(destination: &str) -> String {
     format!("destination `{destination}` is not in the config: put it back and replay")
@@ -231,6 +242,3 @@ pub(crate) fn due(state: &DeliveryState) -> Option<Timestamp> {
         DeliveryState::Dead { .. } => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -57,10 +57,9 @@ impl Key {
     fn new(secret: &Secret) -> Result<Self, SigningError> {
         let invalid = || SigningError::InvalidKey { origin: secret.origin().to_owned() };
         let key = match secret.expose().strip_prefix(b"whsec_") {
-            Some(encoded) => BASE64.decode(encoded).map_err(|source| SigningError::NotBase64 {
-                origin: secret.origin().to_owned(),
-                source,
-            })?,
+            Some(encoded) => BASE64
+                .decode(encoded)
+                .map_err(|source| SigningError::NotBase64 { origin: secret.origin().to_owned(), source })?,
             None => secret.expose().to_vec(),
         };
         if key.is_empty() {

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-        USER_AGENT,
+        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, TRANSFER_ENCODING,
+        UPGRADE, USER_AGENT,
     },
 };
 use reqwest::{Method, Request, Url};
@@ -50,10 +50,10 @@ impl Target {
     pub fn new(destination: &Destination) -> Result<Self, TargetError> {
         let signer = match destination.sign.as_slice() {
             [] => None,
-            secrets => Some(Signer::new(secrets).map_err(|source| TargetError {
-                destination: destination.name.clone(),
-                source,
-            })?),
+            secrets => Some(
+                Signer::new(secrets)
+                    .map_err(|source| TargetError { destination: destination.name.clone(), source })?,
+            ),
         };
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("Sluice/", env!("CARGO_PKG_VERSION"))));
@@ -106,15 +106,16 @@ impl Target {
         for (name, value) in &self.headers {
             headers.try_insert(name, value.clone()).map_err(|_| RequestError::TooManyHeaders)?;
         }
-        headers
-            .entry(CONTENT_TYPE)
-            .or_insert(const { HeaderValue::from_static("application/octet-stream") });
+        headers.entry(CONTENT_TYPE).or_insert(const { HeaderValue::from_static("application/octet-stream") });
         if let Some(signer) = &self.signer {
             let signature = signer.sign(&id, &timestamp, &message.body, now);
             headers.insert(WEBHOOK_SIGNATURE, signature.ok_or(RequestError::NoActiveSecret)?);
         }
         headers.insert(WEBHOOK_ID, HeaderValue::try_from(id).map_err(|_| RequestError::InvalidName)?);
-        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::try_from(timestamp).map_err(|_| RequestError::InvalidName)?);
+        headers.insert(
+            WEBHOOK_TIMESTAMP,
+            HeaderValue::try_from(timestamp).map_err(|_| RequestError::InvalidName)?,
+        );
         Ok(headers)
     }
 }
@@ -130,10 +131,99 @@ pub struct TargetError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum RequestError {
-    #[error("no signing secret is valid now: look at `valid_from` and `valid_until` of the destination's secrets")]
+    #[error(
+        "no signing secret is valid now: look at `valid_from` and `valid_until` of the destination's secrets"
+    )]
     NoActiveSecret,
     #[error("the message has more headers than a request can carry")]
     TooManyHeaders,
     #[error("the destination's name does not fit in a header: rename it without control characters")]
     InvalidName,
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        config::Secret,
+        dispatch::testing::destination,
+        event::{EventId, Message},
+        journal::{DeliveryKey, DeliveryState},
+    };
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn delivery(headers: &[(&'static str, &'static str)]) -> Delivery {
+        let mut message = Headers::default();
+        for (name, value) in headers {
+            message.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let event = EventId::from_bytes([7; 16]);
+        Delivery {
+            key: DeliveryKey { event, destination: "crm".into(), index: 2 },
+            route: "github".into(),
+            message: Message { headers: message, body: Bytes::new(), destinations: None, key: None },
+            attempts: 0,
+            state: DeliveryState::Waiting { due: NOW },
+        }
+    }
+
+    fn headers(destination: &Destination, message: &[(&'static str, &'static str)]) -> HeaderMap {
+        let target = Target::new(destination).unwrap();
+        target.request_headers(&delivery(message), NOW).unwrap()
+    }
+
+    #[test]
+    fn message_cannot_set_what_is_ours() {
+        let sent = [
+            ("host", "internal"),
+            ("content-length", "0"),
+            ("transfer-encoding", "chunked"),
+            ("webhook-id", "forged"),
+            ("webhook-signature", "v1,forged"),
+            ("x-own", "kept"),
+        ];
+        let headers = headers(&destination("crm", "http://127.0.0.1/"), &sent);
+        for name in ["host", "content-length", "transfer-encoding", "webhook-signature"] {
+            assert_eq!(headers.get(name), None, "{name}");
+        }
+        assert_eq!(headers["webhook-id"], "07070707-0707-0707-0707-070707070707_crm_2");
+        assert_eq!(headers["x-own"], "kept");
+    }
+
+    #[test]
+    fn headers_of_the_destination_replace_those_of_the_message() {
+        let headers_of_config = vec![(HeaderName::from_static("x-team"), HeaderValue::from_static("ops"))];
+        let crm = Destination { headers: headers_of_config, ..destination("crm", "http://127.0.0.1/") };
+        let headers = headers(&crm, &[("x-team", "a"), ("x-team", "b"), ("content-type", "text/plain")]);
+        assert_eq!(headers.get_all("x-team").iter().collect::<Vec<_>>(), ["ops"]);
+        assert_eq!(headers["content-type"], "text/plain");
+    }
+
+    #[test]
+    fn message_without_a_type_is_bytes() {
+        let headers = headers(&destination("crm", "http://127.0.0.1/"), &[]);
+        assert_eq!(headers["content-type"], "application/octet-stream");
+    }
+
+    #[test]
+    fn nothing_is_sent_unsigned_where_a_signature_is_asked_for() {
+        let expired = Secret::new(&b"key"[..], "inline").valid_between(None, Some(NOW));
+        let crm = Destination { sign: vec![expired], ..destination("crm", "http://127.0.0.1/") };
+        let error = Target::new(&crm).unwrap().request_headers(&delivery(&[]), NOW).unwrap_err();
+        assert!(matches!(error, RequestError::NoActiveSecret));
+    }
+
+    #[test]
+    fn encoding_of_the_received_body_is_not_forwarded() {
+        let names = ["content-encoding", "x-kept"].map(HeaderName::from_static);
+        let crm = Destination { forward_headers: names.to_vec(), ..destination("crm", "http://127.0.0.1/") };
+        let received =
+            delivery(&[("content-encoding", "gzip"), ("x-kept", "1"), ("x-other", "2")]).message.headers;
+        let mut message = Headers::default();
+        Target::new(&crm).unwrap().forward(&received, &mut message);
+        assert_eq!(message.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-kept"]);
+    }
 }

@@ -18,7 +18,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(event: &Event, route: &Route, messages: Vec<Message>, lanes: &Lanes, now: Timestamp) -> Self {
+    pub(super) fn new(
+        event: &Event,
+        route: &Route,
+        messages: Vec<Message>,
+        lanes: &Lanes,
+        now: Timestamp,
+    ) -> Self {
         let mut plan = Self { ready: Vec::with_capacity(messages.len()), unfinished: Vec::new() };
         for (index, mut message) in (0..).zip(messages) {
             let chosen = message.destinations.take();
@@ -26,15 +32,12 @@ impl Plan {
                 let reason = not_of_route(name, route);
                 plan.refuse(delivery(event, name.into(), index, message.clone(), now), reason, now);
             }
-            let mut names = destinations(route, chosen.as_deref()).peekable();
-            let mut message = Some(message);
-            while let Some(name) = names.next() {
-                // The last one gets the message itself.
-                let copy = if names.peek().is_some() { message.clone() } else { message.take() };
-                if let Some(copy) = copy {
-                    plan.add(event, delivery(event, name.clone(), index, copy, now), lanes, now);
-                }
+            let names: Vec<_> = destinations(route, chosen.as_deref()).collect();
+            let Some((last, others)) = names.split_last() else { continue };
+            for name in others {
+                plan.add(event, delivery(event, (*name).clone(), index, message.clone(), now), lanes, now);
             }
+            plan.add(event, delivery(event, (*last).clone(), index, message, now), lanes, now);
         }
         plan
     }

@@ -46,10 +46,10 @@ impl Alarm {
             if left.is_zero() {
                 return;
             }
+            let rings = deadline.min(tokio::time::Instant::now() + left.min(LONGEST));
             tokio::select! {
                 () = self.moved.notified() => {}
-                () = tokio::time::sleep(left.min(LONGEST)) => return,
-                () = tokio::time::sleep_until(deadline) => return,
+                () = tokio::time::sleep_until(rings) => return,
             }
         }
     }

@@ -195,8 +195,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn resize_takes_effect_without_sending_anybody_away() {
         let gate = Gate::new(3, PATIENCE);
-        let mut inside = vec![gate.enter().await.unwrap(), gate.enter().await.unwrap(), gate.enter().await.unwrap()];
+        let mut inside =
+            vec![gate.enter().await.unwrap(), gate.enter().await.unwrap(), gate.enter().await.unwrap()];
         gate.resize(1);
+        tokio::task::yield_now().await;
         for _ in 0..2 {
             inside.pop();
             assert!(gate.enter().await.is_none(), "let in while {} are in", inside.len());

@@ -9,12 +9,12 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Lane, Shared, Way, gate::PATIENCE};
+use super::{BATCH, Lane, Shared, Way, gate::PATIENCE, give_up};
 use crate::{
     clock::{Clock, Timestamp},
     config::Config,
     deliver::{Client, ClientError, Target, TargetError},
-    journal::Journal,
+    journal::{Journal, JournalError},
     telemetry::Metrics,
 };
 
@@ -103,6 +103,31 @@ impl Lanes {
         if let Some(lane) = self.by_name.load().get(destination) {
             lane.alarm.set(due);
         }
+    }
+
+    /// Makes dead letters of what waits for destinations that left the config while the gateway was down: they have
+    /// no lane that would meet them.
+    pub(crate) async fn give_up_orphans(&self) -> Result<(), JournalError> {
+        let shared = &self.shared;
+        for name in shared.journal.waiting_destinations().await? {
+            if self.by_name.load().contains_key(&name) {
+                continue;
+            }
+            let mut given_up = 0;
+            loop {
+                let whenever = Timestamp::from_millis(u64::MAX);
+                let orphans = shared.journal.claim_due(&name, whenever, BATCH).await?.deliveries;
+                if orphans.is_empty() {
+                    break;
+                }
+                given_up += orphans.len();
+                for orphan in orphans {
+                    shared.settle(give_up(orphan, shared.clock.now()));
+                }
+            }
+            tracing::warn!(destination = %name, given_up, "destination is not in the config, dead letters");
+        }
+        Ok(())
     }
 
     /// Begins no attempt any more; what is waiting for a place comes back as due.
