@@ -2,7 +2,7 @@
 //!
 //! What is in hand is bounded twice: few pipelines run at once, because plugins are work for the processor, and few
 //! events are between the journal and their attempts. An event leaves the second bound when its attempts begin or
-//! are parked, which takes a lane half a second at most: so no destination, dead or slow, can stop the dispatcher.
+//! are parked, which takes a lane a second at most: so no destination, dead or slow, can stop the dispatcher.
 
 use std::{sync::Arc, thread, time::Duration};
 

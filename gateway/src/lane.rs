@@ -11,12 +11,15 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use lanes::{LaneError, Lanes};
 
-use self::{alarm::Alarm, gate::Gate, record::Recorder};
+use self::{
+    alarm::Alarm,
+    gate::{Gate, Place},
+    record::Recorder,
+};
 use crate::{
     clock::{Clock, Timestamp},
     deliver::{Answer, Client, Target, Verdict, retry},
@@ -42,7 +45,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Lane {
     name: Arc<str>,
     standing: ArcSwap<Standing>,
-    gate: Gate,
+    gate: Arc<Gate>,
     alarm: Alarm,
     recorder: Recorder,
     shared: Arc<Shared>,
@@ -160,7 +163,7 @@ impl Lane {
     }
 
     /// Makes one more attempt at a delivery that had been waiting.
-    async fn redeliver(self: Arc<Self>, delivery: Delivery, _place: OwnedSemaphorePermit) {
+    async fn redeliver(self: Arc<Self>, delivery: Delivery, _place: Place) {
         let standing = self.standing.load_full();
         let outcome = match standing.removed {
             false => self.attempt(&standing.target, delivery).await,
