@@ -1,1 +1,229 @@
-//! dispatch
+//! Takes events from the journal through their pipelines to their destinations. Nobody is waiting.
+//!
+//! What is in hand is bounded twice: few pipelines run at once, because plugins are work for the processor, and few
+//! events are between the journal and their attempts. An event leaves the second bound when its attempts begin or
+//! are parked, which takes a lane a second at most: so no destination, dead or slow, can stop the dispatcher.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+use self::{lease::Lease, plan::Plan};
+use crate::{
+    clock::{Clock, Timestamp},
+    deliver::retry,
+    event::Event,
+    generation::{Current, LiveRoute},
+    journal::{Claim, Delivery, Ending, Journal, JournalError, TrailEntry},
+    lane::{Lanes, Outcome, due},
+    pipeline::{Failure, Verdict},
+    telemetry::{Metrics, RouteLabel},
+};
+
+mod lease;
+
+mod plan;
+
+/// The waits between runs of a pipeline that failed and asked for another; after the last the event is a dead
+/// letter. Spread by ±20 %, and never shorter than a plugin asked for.
+pub const PIPELINE_RETRY: [Duration; 5] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(3600),
+];
+
+/// How many events are claimed at once.
+const CLAIM: usize = 64;
+
+/// Units of room for events between the journal and their attempts. An event takes one, and one more for every
+/// [`UNIT`] bytes of its body: 2,048 small ones, or 32 MiB.
+const ROOM: usize = 2048;
+const UNIT: usize = 16 << 10;
+
+/// Pipelines that run at once, for every core: some wait to be resumed while others run.
+const PIPELINES_PER_CORE: usize = 4;
+
+/// After the journal failed to hand out events.
+const CLAIM_AGAIN: Duration = Duration::from_secs(1);
+
+/// Dispatches what the journal holds.
+pub struct Dispatcher {
+    current: Current,
+    journal: Arc<dyn Journal>,
+    lanes: Arc<Lanes>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    room: Arc<Semaphore>,
+    pipelines: Semaphore,
+    tasks: TaskTracker,
+}
+
+/// An event's part of the room; shared by its deliveries until the last has begun or is parked.
+type Room = Arc<OwnedSemaphorePermit>;
+
+impl Dispatcher {
+    pub fn new(
+        current: Current,
+        journal: Arc<dyn Journal>,
+        lanes: Arc<Lanes>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(Self {
+            current,
+            journal,
+            lanes,
+            clock,
+            metrics,
+            room: Arc::new(Semaphore::new(ROOM)),
+            pipelines: Semaphore::new(cores * PIPELINES_PER_CORE),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Dispatches until `shutdown`, then returns once the attempts that had begun are over and settled.
+    ///
+    /// What had not begun then stays as it is in the journal, or is settled as due now where other deliveries of
+    /// the event have been attempted: the next start goes on with it and repeats nothing. If this is dropped
+    /// before it returns, the attempts that are cut off are repeated, under the same `webhook-id`.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        if let Err(error) = self.lanes.give_up_orphans().await {
+            tracing::error!(%error, "failed to look for deliveries whose destination is not in the config");
+        }
+        shutdown.run_until_cancelled(self.clone().claim_and_dispatch()).await;
+        self.pipelines.close();
+        self.lanes.close();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.lanes.idle().await;
+    }
+
+    /// Ends when the journal is closed.
+    async fn claim_and_dispatch(self: Arc<Self>) {
+        loop {
+            let claims = match self.journal.claim(CLAIM).await {
+                Ok(claims) => claims,
+                Err(JournalError::Closed) => return,
+                Err(error) => {
+                    tracing::error!(%error, "failed to claim events, trying again");
+                    tokio::time::sleep(CLAIM_AGAIN).await;
+                    continue;
+                }
+            };
+            for claim in claims {
+                let Some(room) = self.room(&claim.event).await else { return };
+                let span =
+                    tracing::info_span!("dispatch", event = %claim.event.id, route = %claim.event.route);
+                self.tasks.spawn(self.clone().dispatch(claim, room).instrument(span));
+            }
+        }
+    }
+
+    /// Takes one event through its route's pipeline to its destinations, then settles it.
+    async fn dispatch(self: Arc<Self>, claim: Claim, room: Room) {
+        // Closed: nothing has been done yet, and the journal still has it.
+        let Ok(turn) = self.pipelines.acquire().await else { return };
+        let Claim { event, attempt } = claim;
+        let lease = Lease::new(&*self.journal, &*self.clock, event.id);
+        let Some(route) = self.route(&event) else {
+            return lease.dead(route_gone(&event.route));
+        };
+        let crate::pipeline::Outcome { mut trail, verdict } = route.pipeline.run(&event, attempt).await;
+        drop(turn);
+        let ending = match verdict {
+            Ok(Verdict::Deliver(messages)) => {
+                let plan = Plan::new(&event, &route.config, messages, &self.lanes, self.clock.now());
+                self.deliver(plan, room, &mut trail).await
+            }
+            Ok(Verdict::Drop { reason }) => self.drop_event(&event, reason),
+            Err(failure) => after_failure(failure, attempt, self.clock.now()),
+        };
+        self.settle(lease, trail, ending);
+    }
+
+    /// The event's route in the generation in force, which the event keeps from here on.
+    fn route(&self, event: &Event) -> Option<Arc<LiveRoute>> {
+        self.current.load().routes.get(&event.route).cloned()
+    }
+
+    async fn room(&self, event: &Event) -> Option<Room> {
+        let units = (1 + event.body.len() / UNIT).min(ROOM);
+        self.room.clone().acquire_many_owned(units as u32).await.ok().map(Arc::new)
+    }
+
+    /// Sees every delivery through its first attempt, or into the journal where its lane has no place for it.
+    async fn deliver(&self, plan: Plan, room: Room, trail: &mut Vec<TrailEntry>) -> Ending {
+        let Plan { mut ready, mut unfinished } = plan;
+        if ready.is_empty() && unfinished.is_empty() {
+            return Ending::Dropped {
+                reason: "no destination: neither the route nor a plugin names one".to_owned(),
+            };
+        }
+        let outcomes = match (ready.pop(), ready.is_empty()) {
+            (Some((way, delivery)), true) => vec![way.deliver(delivery, room).await],
+            (last, _) => {
+                let all = ready.into_iter().chain(last);
+                join_all(all.map(|(way, delivery)| way.deliver(delivery, room.clone()))).await
+            }
+        };
+        for Outcome { delivery, state, entry } in outcomes {
+            trail.extend(entry);
+            unfinished.extend(state.map(|state| Delivery { state, ..delivery }));
+        }
+        Ending::Delivered { unfinished }
+    }
+
+    fn drop_event(&self, event: &Event, reason: String) -> Ending {
+        tracing::debug!(reason, "event dropped by plugin");
+        self.metrics.dropped.get_or_create(&RouteLabel { route: event.route.clone() }).inc();
+        Ending::Dropped { reason }
+    }
+
+    /// Settles, then tells the lanes of what waits for them: in this order, so that they find it.
+    fn settle(&self, lease: Lease<'_>, trail: Vec<TrailEntry>, ending: Ending) {
+        let waiting: Vec<_> = match &ending {
+            Ending::Delivered { unfinished } => {
+                unfinished.iter().filter_map(|d| Some((d.key.destination.clone(), due(&d.state)?))).collect()
+            }
+            Ending::Dropped { .. } | Ending::Dead { .. } | Ending::RetryAt { .. } => Vec::new(),
+        };
+        lease.settle(trail, ending);
+        for (destination, due) in waiting {
+            self.lanes.expect(&destination, due);
+        }
+    }
+}
+
+fn route_gone(route: &str) -> String {
+    format!("route `{route}` is not in the config: put it back and replay")
+}
+
+/// What becomes of an event whose pipeline failed at this attempt, counted from 1.
+fn after_failure(failure: Failure, attempt: u32, now: Timestamp) -> Ending {
+    let (reason, after) = match failure {
+        Failure::Retry { after, reason } => (reason, after),
+        Failure::DeadLetter { reason } => {
+            tracing::warn!(attempt, reason, "pipeline failed, dead letter");
+            return Ending::Dead { reason };
+        }
+    };
+    let Some(wait) = retry::next(&PIPELINE_RETRY, attempt, after, fastrand::f64()) else {
+        tracing::warn!(attempt, reason, "pipeline failed, dead letter");
+        return Ending::Dead { reason: format!("pipeline failed {attempt} times: {reason}") };
+    };
+    let due = now + wait;
+    tracing::warn!(attempt, reason, next = %due, "pipeline failed, will retry");
+    Ending::RetryAt { due }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,12 @@ impl EventId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// When the event was accepted, to the millisecond: a UUIDv7 begins with it. `None` for any other kind of id.
+    pub fn accepted_at(&self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        Some(Timestamp::from_millis(seconds * 1000 + u64::from(nanos / 1_000_000)))
+    }
+
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
@@ -148,6 +154,13 @@ pub struct Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn id_knows_when_the_event_was_accepted() {
+        let id: EventId = "018f3c2e-7a10-7000-8000-000000000000".parse().unwrap();
+        assert_eq!(id.accepted_at(), Some(Timestamp::from_millis(0x018f_3c2e_7a10)));
+        assert_eq!(EventId::from_bytes([0; 16]).accepted_at(), None);
+    }
 
     #[test]
     fn headers_survive_encoding() {

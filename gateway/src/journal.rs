@@ -35,7 +35,15 @@ pub trait Journal: Send + Sync + 'static {
     fn settle(&self, settlement: Settlement);
 
     /// Leases up to `max` deliveries to `destination` that are due at `now`, the longest due first.
+    /// Sees everything that was settled before the call, written or still queued. A delivery stays leased until
+    /// [`settle_delivery`](Self::settle_delivery), or until the process ends.
     async fn claim_due(&self, destination: &str, now: Timestamp, max: usize) -> Result<Due, JournalError>;
+
+    /// The destinations that deliveries are waiting for, due or not, each once. Asked at start, to find those that
+    /// are no longer in the config. An engine that does not know says none.
+    async fn waiting_destinations(&self) -> Result<Vec<Arc<str>>, JournalError> {
+        Ok(Vec::new())
+    }
 
     /// Records one more attempt at a delivery that had been waiting. Nobody waits for it.
     fn settle_delivery(&self, attempt: DeliveryAttempt);

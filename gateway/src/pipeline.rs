@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    event::{Event, Message},
+    event::{Event, Headers, Message},
     journal::TrailEntry,
 };
 
@@ -44,9 +44,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Runs every step. `attempt` counts from 1.
-    pub async fn run(&self, _event: &Arc<Event>, _attempt: u32) -> Outcome {
+    /// Runs every step. `attempt` counts from 1. Without steps the event's own body is the message.
+    pub async fn run(&self, event: &Arc<Event>, _attempt: u32) -> Outcome {
         let _ = &self.steps;
-        Outcome { trail: Vec::new(), verdict: Ok(Verdict::Drop { reason: String::new() }) }
+        let mut headers = Headers::default();
+        if let Some(kind) = event.headers.get("content-type") {
+            headers.append(http::header::CONTENT_TYPE, kind.clone());
+        }
+        let message = Message { headers, body: event.body.clone(), destinations: None, key: None };
+        Outcome { trail: Vec::new(), verdict: Ok(Verdict::Deliver(vec![message])) }
     }
 }
