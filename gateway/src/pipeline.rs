@@ -2,15 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::header::CONTENT_TYPE;
+use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
+
 use crate::{
-    event::{Event, Message},
+    clock::{Clock, SystemClock},
+    config::{self, OnError},
+    event::{Event, Headers, Message},
     journal::TrailEntry,
+    plugin::{Answer, Call, CallError, Draft, Plugin, PluginError, PluginHost, View},
+    telemetry::{Metrics, PluginLabels, PluginOutcomeLabels, seconds},
 };
+
+/// The most messages that can be made of one event.
+pub const MAX_MESSAGES: usize = 1_000;
+/// Calls of one run that are written into its history; behind them, only what failed.
+const MAX_TRAIL: usize = 100;
 
 /// What a pipeline made of an event.
 #[derive(Debug)]
 pub struct Outcome {
-    /// One entry for every call of a plugin.
+    /// One entry for every call of a plugin; beyond the hundredth, for every call that failed.
     pub trail: Vec<TrailEntry>,
     pub verdict: Result<Verdict, Failure>,
 }
@@ -38,15 +50,226 @@ pub enum Failure {
 }
 
 /// An ordered list of configured plugins. Cheap to clone; immutable.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Pipeline {
-    steps: Arc<[()]>,
+    steps: Arc<[Step]>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Pipeline {
-    /// Runs every step. `attempt` counts from 1.
-    pub async fn run(&self, _event: &Arc<Event>, _attempt: u32) -> Outcome {
-        let _ = &self.steps;
-        Outcome { trail: Vec::new(), verdict: Ok(Verdict::Drop { reason: String::new() }) }
+    /// Loads the plugins of a route. As slow as [`PluginHost::load`].
+    ///
+    /// # Errors
+    /// Fails with the first plugin that cannot be loaded.
+    pub fn build(route: &config::Route, host: &PluginHost, metrics: &Metrics) -> Result<Self, PluginError> {
+        let steps: Result<_, _> =
+            route.pipeline.iter().map(|step| Step::build(route, step, host, metrics)).collect();
+        Ok(Self { steps: steps?, ..Self::default() })
     }
+
+    /// Takes the times in the trail from another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Runs every step. `attempt` counts from 1.
+    pub async fn run(&self, event: &Arc<Event>, attempt: u32) -> Outcome {
+        let mut trail = Vec::new();
+        let verdict = self.verdict(View::of(Arc::clone(event), attempt), &mut trail).await;
+        Outcome { trail, verdict }
+    }
+
+    async fn verdict(&self, event: View, trail: &mut Vec<TrailEntry>) -> Result<Verdict, Failure> {
+        let mut views = vec![event];
+        for step in &*self.steps {
+            let mut kept = Vec::with_capacity(views.len());
+            let mut dropped = None;
+            for view in views {
+                match step.apply(view, MAX_MESSAGES - kept.len(), &*self.clock, trail).await? {
+                    Applied::Kept(view) => kept.push(view),
+                    Applied::Made(views) => kept.extend(views),
+                    Applied::Dropped(reason) => dropped = dropped.or(Some(reason)),
+                }
+            }
+            if kept.is_empty() {
+                return Ok(Verdict::Drop { reason: dropped.unwrap_or_default() });
+            }
+            views = kept;
+        }
+        Ok(Verdict::Deliver(views.into_iter().map(message).collect()))
+    }
+}
+
+/// Without plugins: an event's own body is delivered.
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self { steps: Arc::default(), clock: Arc::new(SystemClock) }
+    }
+}
+
+/// What is delivered of a view: what the plugins made or, without any, the body as it came.
+fn message(view: View) -> Message {
+    view.into_draft().map_or_else(|event| original(&event), |draft| draft.message)
+}
+
+fn original(event: &Event) -> Message {
+    let mut headers = Headers::default();
+    if let Some(content_type) = event.headers.get(CONTENT_TYPE.as_str()) {
+        headers.append(CONTENT_TYPE, content_type.clone());
+    }
+    Message { headers, body: event.body.clone(), destinations: None, key: None }
+}
+
+/// One plugin of the pipeline, with everything a call needs looked up.
+struct Step {
+    plugin: Arc<Plugin>,
+    on_error: OnError,
+    /// The route's destinations.
+    destinations: Vec<Arc<str>>,
+    seconds: Histogram,
+    outcomes: Vec<(&'static str, Counter)>,
+}
+
+/// What a step made of one message.
+enum Applied {
+    Kept(View),
+    Made(Vec<View>),
+    Dropped(String),
+}
+
+impl Step {
+    fn build(
+        route: &config::Route,
+        step: &config::Step,
+        host: &PluginHost,
+        metrics: &Metrics,
+    ) -> Result<Self, PluginError> {
+        let plugin = host.load(&step.plugin, &step.config)?;
+        let counter = |outcome| {
+            let (route, plugin) = (Arc::clone(&route.name), Arc::clone(plugin.name()));
+            metrics.plugin_outcomes.get_or_create_owned(&PluginOutcomeLabels { route, plugin, outcome })
+        };
+        let outcomes =
+            ANSWERS.into_iter().chain(CallError::OUTCOMES).map(|name| (name, counter(name))).collect();
+        let labels = PluginLabels { route: Arc::clone(&route.name), plugin: Arc::clone(plugin.name()) };
+        let seconds = metrics.plugin_seconds.get_or_create_owned(&labels);
+        Ok(Self { plugin, on_error: step.on_error, destinations: route.deliver.clone(), seconds, outcomes })
+    }
+
+    /// Calls the plugin with one message; it may make `room` messages of it.
+    async fn apply(
+        &self,
+        view: View,
+        room: usize,
+        clock: &dyn Clock,
+        trail: &mut Vec<TrailEntry>,
+    ) -> Result<Applied, Failure> {
+        let at = clock.now();
+        let Call { answer, elapsed, log } = self.plugin.call(view.clone()).await;
+        let answer = answer.and_then(|answer| self.accept(answer, room));
+        let outcome = answer.as_ref().map_or_else(CallError::outcome, name);
+        self.record(outcome, elapsed);
+        if trail.len() < MAX_TRAIL || answer.is_err() {
+            trail.push(TrailEntry::Step {
+                at,
+                plugin: self.plugin.name().to_string(),
+                micros: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                outcome: outcome.to_owned(),
+                detail: detail(&answer),
+                log,
+            });
+        }
+        match answer {
+            Ok(answer) => Ok(self.applied(view, answer)),
+            Err(error) => self.failed(view, &error),
+        }
+    }
+
+    /// Checks what only the route can know of an answer.
+    fn accept(&self, answer: Answer, room: usize) -> Result<Answer, CallError> {
+        let Answer::Messages(drafts) = &answer else { return Ok(answer) };
+        if drafts.len() > room {
+            let made = MAX_MESSAGES - room + drafts.len();
+            return Err(CallError::MessageLimit { made, limit: MAX_MESSAGES });
+        }
+        let named = drafts.iter().filter_map(|draft| draft.message.destinations.as_ref()).flatten();
+        for name in named {
+            if !self.destinations.iter().any(|known| **known == **name) {
+                let known = self.destinations.join("`, `");
+                return Err(CallError::Other(format!(
+                    "made a message for `{name}`, to which this route does not deliver; it delivers to `{known}`"
+                )));
+            }
+        }
+        Ok(answer)
+    }
+
+    fn applied(&self, view: View, answer: Answer) -> Applied {
+        match answer {
+            Answer::Keep => Applied::Kept(view),
+            Answer::Drop(reason) => Applied::Dropped(format!("{}: {reason}", self.plugin.name())),
+            Answer::Messages(drafts) if drafts.is_empty() => {
+                Applied::Dropped(format!("{}: made no message of it", self.plugin.name()))
+            }
+            Answer::Messages(drafts) => {
+                Applied::Made(drafts.into_iter().map(|draft| inherit(draft, &view)).collect())
+            }
+        }
+    }
+
+    fn failed(&self, view: View, error: &CallError) -> Result<Applied, Failure> {
+        let reason = format!("plugin `{}` {error}", self.plugin.name());
+        match (error, self.on_error) {
+            (CallError::Invalid(_) | CallError::Config(_), _) => Err(Failure::DeadLetter { reason }),
+            (CallError::Retry { after, .. }, _) => Err(Failure::Retry { after: *after, reason }),
+            (_, OnError::Retry) => Err(Failure::Retry { after: None, reason }),
+            (_, OnError::DeadLetter) => Err(Failure::DeadLetter { reason }),
+            (_, OnError::Pass) => Ok(Applied::Kept(view)),
+            (_, OnError::Drop) => Ok(Applied::Dropped(reason)),
+        }
+    }
+
+    fn record(&self, outcome: &str, elapsed: Duration) {
+        self.seconds.observe(seconds(elapsed));
+        if let Some((_, counter)) = self.outcomes.iter().find(|(name, _)| *name == outcome) {
+            counter.inc();
+        }
+    }
+}
+
+/// What history and metrics call an answer.
+const ANSWERS: [&str; 3] = ["keep", "drop", "messages"];
+
+fn name(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Keep => "keep",
+        Answer::Drop(_) => "drop",
+        Answer::Messages(_) => "messages",
+    }
+}
+
+fn detail(answer: &Result<Answer, CallError>) -> Option<String> {
+    match answer {
+        Ok(Answer::Keep) => None,
+        Ok(Answer::Drop(reason)) => Some(reason.clone()),
+        Ok(Answer::Messages(drafts)) => (drafts.len() != 1).then(|| format!("{} messages", drafts.len())),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// What an earlier step decided stands until a later one says otherwise: where a message goes, its key, and its
+/// attributes.
+fn inherit(mut draft: Draft, view: &View) -> View {
+    if let Some(earlier) = view.draft() {
+        let made = &mut draft.message;
+        made.destinations = made.destinations.take().or_else(|| earlier.message.destinations.clone());
+        made.key = made.key.take().or_else(|| earlier.message.key.clone());
+        for (name, value) in &earlier.attributes {
+            if !draft.attributes.iter().any(|(known, _)| known == name) {
+                draft.attributes.push((name.clone(), value.clone()));
+            }
+        }
+    }
+    view.with(draft)
 }

@@ -1,1 +1,417 @@
 //! Plugins: loads a WebAssembly component, checks it against the contract, configures it once, calls it.
+//!
+//! *Once per file and config*: the component is checked, configured, snapshotted and compiled, and the result is
+//! kept on disk. *Once per event*: an instance is made of the snapshot, called, and thrown away with all it
+//! touched, so a plugin keeps nothing between events and a trap harms nobody.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    hash::{Hash, Hasher},
+    io::{self, Read},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Instant,
+};
+
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, Linker};
+
+pub use call::{Answer, Call, CallError};
+pub use contract::Kind;
+pub use view::{Draft, View};
+
+use crate::{
+    config,
+    telemetry::{Metrics, PluginCountLabels},
+};
+use cache::{Cache, EntryId};
+use engine::Runtime;
+use guest::Guest;
+use limits::iec;
+use program::Program;
+
+mod bindings;
+mod cache;
+mod call;
+mod configure;
+mod contract;
+mod engine;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod guest;
+mod limits;
+mod log;
+mod message;
+mod program;
+mod ticker;
+mod view;
+
+/// The largest plugin file that is read, in bytes. JavaScript and Python plugins come with their interpreter.
+const MAX_FILE: u64 = 64 << 20;
+/// The most counters that a plugin may have.
+const MAX_COUNTERS: usize = 100;
+
+/// Loads plugins, and owns the engine that runs them. One per process: generations share it.
+pub struct PluginHost {
+    runtime: Arc<Runtime>,
+    linker: Linker<Guest>,
+    cache: Option<Cache>,
+    counts: Family<PluginCountLabels, Counter>,
+    /// What is loaded now. Locked for the whole of a load: the compiler uses every core as it is, and two
+    /// loads of the same plugin become one compilation.
+    programs: Mutex<HashMap<EntryId, Weak<Program>>>,
+}
+
+/// A configured plugin with its limits. Every call runs in an instance of its own.
+pub struct Plugin {
+    name: Arc<str>,
+    limits: config::Limits,
+    program: Arc<Program>,
+    runtime: Arc<Runtime>,
+    counters: Counters,
+}
+
+impl PluginHost {
+    /// Starts the engine. Compiled plugins are kept in `cache_dir`, which is made if need be; without a usable
+    /// directory plugins are compiled at every start.
+    ///
+    /// # Errors
+    /// Fails if the process cannot have the address space or the thread that the engine needs.
+    pub fn new(cache_dir: PathBuf, metrics: Arc<Metrics>) -> Result<Self, PluginError> {
+        let runtime = Runtime::new()?;
+        let linker =
+            guest::linker(&runtime.engine).map_err(|source| PluginError::Engine { source: source.into() })?;
+        let cache = Cache::open(cache_dir.clone())
+            .inspect_err(|error| {
+                tracing::warn!(path = %cache_dir.display(), %error, "no cache for compiled plugins");
+            })
+            .ok();
+        let counts = metrics.plugin_counts.clone();
+        Ok(Self { runtime, linker, cache, counts, programs: Mutex::default() })
+    }
+
+    /// Loads a plugin and configures it with `step_config`. The same file and config are compiled and kept in
+    /// memory once, whoever loads them. Takes milliseconds from the cache, else as long as compiling takes:
+    /// not for a thread that serves requests.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read, is not the pinned one, does not fit the contract, or refuses its config.
+    pub fn load(
+        &self,
+        plugin: &config::Plugin,
+        step_config: &serde_json::Value,
+    ) -> Result<Arc<Plugin>, PluginError> {
+        if plugin.limits.memory > self.runtime.max_memory {
+            return Err(PluginError::MemoryCap {
+                plugin: plugin.name.clone(),
+                limit: plugin.limits.memory,
+                cap: self.runtime.max_memory,
+            });
+        }
+        let source = Source::read(plugin)?;
+        let program = self.program(plugin, &source, &step_config.to_string())?;
+        Ok(Arc::new(Plugin {
+            name: plugin.name.clone(),
+            limits: plugin.limits,
+            program,
+            runtime: Arc::clone(&self.runtime),
+            counters: Counters::new(plugin.name.clone(), self.counts.clone()),
+        }))
+    }
+
+    fn program(
+        &self,
+        plugin: &config::Plugin,
+        source: &Source,
+        config: &str,
+    ) -> Result<Arc<Program>, PluginError> {
+        let id = self.entry_id(source, config);
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = programs.get(&id).and_then(Weak::upgrade);
+        let program = match known.or_else(|| self.cached(&id, config).map(Arc::new)) {
+            Some(program) => program,
+            None => Arc::new(self.build(plugin, &id, source, config)?),
+        };
+        self.try_out(plugin, &program)?;
+        programs.retain(|_, program| program.strong_count() > 0);
+        programs.insert(id, Arc::downgrade(&program));
+        Ok(program)
+    }
+
+    /// A digest of all that compiled code depends on.
+    fn entry_id(&self, source: &Source, config: &str) -> EntryId {
+        let mut digest = Digesting(Sha256::new());
+        (bindings::VERSION, env!("CARGO_PKG_VERSION"), &source.digest, config).hash(&mut digest);
+        self.runtime.engine.precompile_compatibility_hash().hash(&mut digest);
+        digest.0.finalize().into()
+    }
+
+    fn cached(&self, id: &EntryId, config: &str) -> Option<Program> {
+        let content = self.cache.as_ref()?.get(id)?;
+        let image = Image::decode(&content)?;
+        #[expect(unsafe_code, reason = "code from the cache: its seal was verified over these very bytes")]
+        // SAFETY: `deserialize` wants the output of `serialize`. Only `build` seals entries, with the output of
+        // `serialize`, and the key is readable by us alone.
+        let component = unsafe { Component::deserialize(&self.runtime.engine, image.code) };
+        let config = (!image.configured).then(|| config.to_owned());
+        component
+            .and_then(|component| Program::new(&self.linker, &component, image.kind, config))
+            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "cached plugin not used"))
+            .ok()
+    }
+
+    fn build(
+        &self,
+        plugin: &config::Plugin,
+        id: &EntryId,
+        source: &Source,
+        config: &str,
+    ) -> Result<Program, PluginError> {
+        let name = || plugin.name.clone();
+        let component = contract::componentize(&plugin.name, &source.bytes)?;
+        let kind = contract::check(&plugin.name, &component)?;
+        let snapshot = configure::snapshot(&self.runtime, &self.linker, plugin, &component, config)?;
+        let code = snapshot.as_deref().unwrap_or(&component);
+        let compiled = Component::from_binary(&self.runtime.engine, code)
+            .map_err(|source| PluginError::Compile { plugin: name(), source: source.into() })?;
+        let configured = snapshot.is_some();
+        let program = Program::new(&self.linker, &compiled, kind, (!configured).then(|| config.to_owned()))
+            .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
+        if let (Some(cache), Ok(code)) = (&self.cache, compiled.serialize()) {
+            cache.put(id, &Image { configured, kind, code: &code }.encode());
+        }
+        Ok(program)
+    }
+
+    /// Makes one instance: what does not fit into its limits is refused now rather than with the first event.
+    fn try_out(&self, plugin: &config::Plugin, program: &Program) -> Result<(), PluginError> {
+        let mut store = Guest::store(&self.runtime.engine, &plugin.name, &plugin.limits, None);
+        let _ticks = self.runtime.ticker.hold();
+        configure::block_on(program.instantiate(&mut store)).map(drop).map_err(|fault| PluginError::Start {
+            plugin: plugin.name.clone(),
+            source: CallError::new(fault, &plugin.limits),
+        })
+    }
+}
+
+impl Plugin {
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.program.kind()
+    }
+
+    /// Calls the plugin with an event. Gives way to the thread's other tasks every millisecond; with very many
+    /// calls at once it waits for a free slot first.
+    pub async fn call(&self, view: View) -> Call {
+        // Never closed, so this cannot fail.
+        let _permit = self.runtime.calls.acquire().await;
+        let _ticks = self.runtime.ticker.hold();
+        let started = Instant::now();
+        let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, Some(view.clone()));
+        let answer = self.program.run(&mut store, &view).await;
+        let guest = store.into_data();
+        self.counters.add(guest.counts);
+        Call {
+            answer: answer.map_err(|fault| CallError::new(fault, &self.limits)),
+            elapsed: started.elapsed(),
+            log: guest.log.into_lines(),
+        }
+    }
+}
+
+/// A plugin's file, read once: what is pinned, checked and compiled are the same bytes.
+struct Source {
+    bytes: Vec<u8>,
+    digest: [u8; 32],
+}
+
+impl Source {
+    fn read(plugin: &config::Plugin) -> Result<Self, PluginError> {
+        let (name, path) = (|| plugin.name.clone(), || plugin.file.clone());
+        let mut bytes = Vec::new();
+        File::open(&plugin.file)
+            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+            .map_err(|source| PluginError::Read { plugin: name(), path: path(), source })?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(PluginError::TooLarge { plugin: name(), path: path() });
+        }
+        let digest = Sha256::digest(&bytes).into();
+        match plugin.sha256 {
+            Some(pinned) if pinned != digest => {
+                Err(PluginError::Digest { plugin: name(), path: path(), pinned, found: digest })
+            }
+            _ => Ok(Self { bytes, digest }),
+        }
+    }
+}
+
+/// A program as the cache keeps it.
+///
+/// ```text
+/// configured? (1 byte) | kind (1 byte) | wasmtime's serialized component
+/// ```
+struct Image<'a> {
+    configured: bool,
+    kind: Kind,
+    code: &'a [u8],
+}
+
+impl<'a> Image<'a> {
+    fn encode(&self) -> Vec<u8> {
+        let kind = match self.kind {
+            Kind::Filter => 0,
+            Kind::Transform => 1,
+        };
+        [&[self.configured.into(), kind], self.code].concat()
+    }
+
+    fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (&[configured, kind], code) = bytes.split_first_chunk()?;
+        let kind = match kind {
+            0 => Kind::Filter,
+            1 => Kind::Transform,
+            _ => return None,
+        };
+        Some(Self { configured: configured == 1, kind, code })
+    }
+}
+
+/// The counters that a plugin keeps with `host.count`.
+struct Counters {
+    plugin: Arc<str>,
+    family: Family<PluginCountLabels, Counter>,
+    known: Mutex<HashMap<String, Counter>>,
+}
+
+impl Counters {
+    fn new(plugin: Arc<str>, family: Family<PluginCountLabels, Counter>) -> Self {
+        Self { plugin, family, known: Mutex::default() }
+    }
+
+    fn add(&self, counts: Vec<(String, u64)>) {
+        if counts.is_empty() {
+            return;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, by) in counts {
+            if let Some(counter) = known.get(&name) {
+                counter.inc_by(by);
+            } else if known.len() < MAX_COUNTERS {
+                let labels = PluginCountLabels { plugin: Arc::clone(&self.plugin), name: name.clone() };
+                let counter = self.family.get_or_create_owned(&labels);
+                counter.inc_by(by);
+                known.insert(name, counter);
+            }
+        }
+    }
+}
+
+/// Feeds what is hashed to a digest.
+struct Digesting(Sha256);
+
+impl Hasher for Digesting {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Not asked for: the digest itself is.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// Why a plugin was not loaded, or the host not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PluginError {
+    #[error("failed to start the plugin engine; it needs at least 2 GiB of address space, see `ulimit -v`")]
+    Engine { source: anyhow::Error },
+    #[error("failed to start the thread that interrupts plugins")]
+    Ticker(#[source] io::Error),
+    #[error("failed to read plugin `{plugin}` from `{}`", path.display())]
+    Read { plugin: Arc<str>, path: PathBuf, source: io::Error },
+    #[error("plugin `{plugin}`: `{}` is larger than {}, the limit for a plugin", path.display(), iec(MAX_FILE as usize))]
+    TooLarge { plugin: Arc<str>, path: PathBuf },
+    #[error(
+        "plugin `{plugin}`: the SHA-256 of `{}` is {}, the config pins {}; if the new file is wanted, pin it",
+        path.display(), hex::encode(found), hex::encode(pinned)
+    )]
+    Digest { plugin: Arc<str>, path: PathBuf, pinned: [u8; 32], found: [u8; 32] },
+    #[error("plugin `{plugin}` has a memory limit of {}, at most {} can be given here", iec(*limit), iec(*cap))]
+    MemoryCap { plugin: Arc<str>, limit: usize, cap: usize },
+    #[error("plugin `{plugin}` is an empty file")]
+    Empty { plugin: Arc<str> },
+    #[error(
+        "plugin `{plugin}` is compiled already; only WebAssembly (`.wasm`) is taken, it is compiled here"
+    )]
+    Precompiled { plugin: Arc<str> },
+    #[error("plugin `{plugin}` is not valid WebAssembly")]
+    Malformed { plugin: Arc<str>, source: wasmparser::BinaryReaderError },
+    #[error(
+        "plugin `{plugin}` is a core module without a contract; build it with the `sluice-plugin` crate, or \
+         with wit-bindgen against `sluice:plugin`"
+    )]
+    NoContract { plugin: Arc<str> },
+    #[error("failed to make a component of plugin `{plugin}`")]
+    Componentize { plugin: Arc<str>, source: anyhow::Error },
+    #[error(
+        "plugin `{plugin}` speaks sluice:plugin@{theirs}, this gateway speaks sluice:plugin@{}; rebuild it with \
+         `sluice-plugin` {}",
+        bindings::VERSION,
+        bindings::VERSION
+    )]
+    Version { plugin: Arc<str>, theirs: String },
+    #[error("plugin `{plugin}` imports what this gateway does not offer: {}", list(imports))]
+    Imports { plugin: Arc<str>, imports: Vec<String> },
+    #[error(
+        "plugin `{plugin}` needs WASI, which this gateway does not offer; build it for \
+         `wasm32-unknown-unknown`. It imports {}",
+        list(imports)
+    )]
+    Wasi { plugin: Arc<str>, imports: Vec<String> },
+    #[error(
+        "plugin `{plugin}` exports neither `filter` nor `transform` of sluice:plugin; it exports {}",
+        list(exports)
+    )]
+    NoKind { plugin: Arc<str>, exports: Vec<String> },
+    #[error("plugin `{plugin}` exports both `filter` and `transform`; make two plugins of it")]
+    ManyKinds { plugin: Arc<str> },
+    #[error("plugin `{plugin}` does not export `lifecycle` of sluice:plugin")]
+    NoLifecycle { plugin: Arc<str> },
+    #[error(
+        "plugin `{plugin}` does not fit sluice:plugin@{}; rebuild it with `sluice-plugin` {}",
+        bindings::VERSION,
+        bindings::VERSION
+    )]
+    Link { plugin: Arc<str>, source: anyhow::Error },
+    #[error("failed to compile plugin `{plugin}`")]
+    Compile { plugin: Arc<str>, source: anyhow::Error },
+    #[error("plugin `{plugin}` refuses its config: {reason}")]
+    Config { plugin: Arc<str>, reason: String },
+    #[error("failed to configure plugin `{plugin}`")]
+    Configure { plugin: Arc<str>, source: CallError },
+    #[error("failed to start plugin `{plugin}`")]
+    Start { plugin: Arc<str>, source: CallError },
+}
+
+impl PluginError {
+    fn configure(plugin: &config::Plugin, error: CallError) -> Self {
+        let plugin = plugin.name.clone();
+        match error {
+            CallError::Config(reason) => Self::Config { plugin, reason },
+            source => Self::Configure { plugin, source },
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "nothing".into();
+    }
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
