@@ -2,15 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::header::CONTENT_TYPE;
+use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
+
 use crate::{
+    clock::{Clock, SystemClock},
+    config::{self, OnError},
     event::{Event, Headers, Message},
     journal::TrailEntry,
+    plugin::{Answer, Call, CallError, Draft, Plugin, PluginError, PluginHost, View},
+    telemetry::{Metrics, PluginLabels, PluginOutcomeLabels, seconds},
 };
+
+/// The most messages that can be made of one event.
+pub const MAX_MESSAGES: usize = 1_000;
+/// Calls of one run that are written into its history; behind them, only what failed.
+const MAX_TRAIL: usize = 100;
 
 /// What a pipeline made of an event.
 #[derive(Debug)]
 pub struct Outcome {
-    /// One entry for every call of a plugin.
+    /// One entry for every call of a plugin; beyond the hundredth, for every call that failed.
     pub trail: Vec<TrailEntry>,
     pub verdict: Result<Verdict, Failure>,
 }
@@ -38,20 +50,522 @@ pub enum Failure {
 }
 
 /// An ordered list of configured plugins. Cheap to clone; immutable.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Pipeline {
-    steps: Arc<[()]>,
+    steps: Arc<[Step]>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Pipeline {
-    /// Runs every step. `attempt` counts from 1. Without steps the event's own body is the message.
-    pub async fn run(&self, event: &Arc<Event>, _attempt: u32) -> Outcome {
-        let _ = &self.steps;
-        let mut headers = Headers::default();
-        if let Some(kind) = event.headers.get("content-type") {
-            headers.append(http::header::CONTENT_TYPE, kind.clone());
+    /// Loads the plugins of a route. As slow as [`PluginHost::load`].
+    ///
+    /// # Errors
+    /// Fails with the first plugin that cannot be loaded.
+    pub fn build(route: &config::Route, host: &PluginHost, metrics: &Metrics) -> Result<Self, PluginError> {
+        let steps: Result<_, _> =
+            route.pipeline.iter().map(|step| Step::build(route, step, host, metrics)).collect();
+        Ok(Self { steps: steps?, ..Self::default() })
+    }
+
+    /// Takes the times in the trail from another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Runs every step. `attempt` counts from 1.
+    pub async fn run(&self, event: &Arc<Event>, attempt: u32) -> Outcome {
+        let mut trail = Vec::new();
+        let verdict = self.verdict(View::of(Arc::clone(event), attempt), &mut trail).await;
+        Outcome { trail, verdict }
+    }
+
+    async fn verdict(&self, event: View, trail: &mut Vec<TrailEntry>) -> Result<Verdict, Failure> {
+        let mut views = vec![event];
+        for step in &*self.steps {
+            let mut kept = Vec::with_capacity(views.len());
+            let mut dropped = None;
+            for view in views {
+                match step.apply(view, MAX_MESSAGES - kept.len(), &*self.clock, trail).await? {
+                    Applied::Kept(view) => kept.push(view),
+                    Applied::Made(views) => kept.extend(views),
+                    Applied::Dropped(reason) => dropped = dropped.or(Some(reason)),
+                }
+            }
+            if kept.is_empty() {
+                return Ok(Verdict::Drop { reason: dropped.unwrap_or_default() });
+            }
+            views = kept;
         }
-        let message = Message { headers, body: event.body.clone(), destinations: None, key: None };
-        Outcome { trail: Vec::new(), verdict: Ok(Verdict::Deliver(vec![message])) }
+        Ok(Verdict::Deliver(views.into_iter().map(message).collect()))
+    }
+}
+
+/// Without plugins: an event's own body is delivered.
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self { steps: Arc::default(), clock: Arc::new(SystemClock) }
+    }
+}
+
+/// What is delivered of a view: what the plugins made or, without any, the body as it came.
+fn message(view: View) -> Message {
+    view.into_draft().map_or_else(|event| original(&event), |draft| draft.message)
+}
+
+fn original(event: &Event) -> Message {
+    let mut headers = Headers::default();
+    if let Some(content_type) = event.headers.get(CONTENT_TYPE.as_str()) {
+        headers.append(CONTENT_TYPE, content_type.clone());
+    }
+    Message { headers, body: event.body.clone(), destinations: None, key: None }
+}
+
+/// One plugin of the pipeline, with everything a call needs looked up.
+struct Step {
+    plugin: Arc<Plugin>,
+    on_error: OnError,
+    /// The route's destinations.
+    destinations: Vec<Arc<str>>,
+    seconds: Histogram,
+    outcomes: Vec<(&'static str, Counter)>,
+}
+
+/// What a step made of one message.
+enum Applied {
+    Kept(View),
+    Made(Vec<View>),
+    Dropped(String),
+}
+
+impl Step {
+    fn build(
+        route: &config::Route,
+        step: &config::Step,
+        host: &PluginHost,
+        metrics: &Metrics,
+    ) -> Result<Self, PluginError> {
+        let plugin = host.load(&step.plugin, &step.config)?;
+        let counter = |outcome| {
+            let (route, plugin) = (Arc::clone(&route.name), Arc::clone(plugin.name()));
+            metrics.plugin_outcomes.get_or_create_owned(&PluginOutcomeLabels { route, plugin, outcome })
+        };
+        let outcomes =
+            ANSWERS.into_iter().chain(CallError::OUTCOMES).map(|name| (name, counter(name))).collect();
+        let labels = PluginLabels { route: Arc::clone(&route.name), plugin: Arc::clone(plugin.name()) };
+        let seconds = metrics.plugin_seconds.get_or_create_owned(&labels);
+        Ok(Self { plugin, on_error: step.on_error, destinations: route.deliver.clone(), seconds, outcomes })
+    }
+
+    /// Calls the plugin with one message; it may make `room` messages of it.
+    async fn apply(
+        &self,
+        view: View,
+        room: usize,
+        clock: &dyn Clock,
+        trail: &mut Vec<TrailEntry>,
+    ) -> Result<Applied, Failure> {
+        let at = clock.now();
+        let Call { answer, elapsed, log } = self.plugin.call(&view).await;
+        let answer = answer.and_then(|answer| self.accept(answer, room));
+        let outcome = answer.as_ref().map_or_else(CallError::outcome, name);
+        self.record(outcome, elapsed);
+        if trail.len() < MAX_TRAIL || answer.is_err() {
+            trail.push(TrailEntry::Step {
+                at,
+                plugin: self.plugin.name().to_string(),
+                micros: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                outcome: outcome.to_owned(),
+                detail: detail(&answer),
+                log,
+            });
+        }
+        match answer {
+            Ok(answer) => Ok(self.applied(view, answer)),
+            Err(error) => self.failed(view, &error),
+        }
+    }
+
+    /// Checks what only the route can know of an answer.
+    fn accept(&self, answer: Answer, room: usize) -> Result<Answer, CallError> {
+        let Answer::Messages(drafts) = &answer else { return Ok(answer) };
+        if drafts.len() > room {
+            let made = MAX_MESSAGES - room + drafts.len();
+            return Err(CallError::MessageLimit { made, limit: MAX_MESSAGES });
+        }
+        let named = drafts.iter().filter_map(|draft| draft.message.destinations.as_ref()).flatten();
+        for name in named {
+            if !self.destinations.iter().any(|known| **known == **name) {
+                let known = self.destinations.join("`, `");
+                return Err(CallError::Other(format!(
+                    "made a message for `{name}`, to which this route does not deliver; it delivers to `{known}`"
+                )));
+            }
+        }
+        Ok(answer)
+    }
+
+    fn applied(&self, view: View, answer: Answer) -> Applied {
+        match answer {
+            Answer::Keep => Applied::Kept(view),
+            Answer::Drop(reason) => Applied::Dropped(format!("{}: {reason}", self.plugin.name())),
+            Answer::Messages(drafts) if drafts.is_empty() => {
+                Applied::Dropped(format!("{}: made no message of it", self.plugin.name()))
+            }
+            Answer::Messages(drafts) => {
+                Applied::Made(drafts.into_iter().map(|draft| inherit(draft, &view)).collect())
+            }
+        }
+    }
+
+    fn failed(&self, view: View, error: &CallError) -> Result<Applied, Failure> {
+        let reason = format!("plugin `{}` {error}", self.plugin.name());
+        match (error, self.on_error) {
+            (CallError::Invalid(_) | CallError::Config(_), _) => Err(Failure::DeadLetter { reason }),
+            (CallError::Retry { after, .. }, _) => Err(Failure::Retry { after: *after, reason }),
+            (_, OnError::Retry) => Err(Failure::Retry { after: None, reason }),
+            (_, OnError::DeadLetter) => Err(Failure::DeadLetter { reason }),
+            (_, OnError::Pass) => Ok(Applied::Kept(view)),
+            (_, OnError::Drop) => Ok(Applied::Dropped(reason)),
+        }
+    }
+
+    fn record(&self, outcome: &str, elapsed: Duration) {
+        self.seconds.observe(seconds(elapsed));
+        if let Some((_, counter)) = self.outcomes.iter().find(|(name, _)| *name == outcome) {
+            counter.inc();
+        }
+    }
+}
+
+/// What history and metrics call an answer.
+const ANSWERS: [&str; 3] = ["keep", "drop", "messages"];
+
+fn name(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Keep => "keep",
+        Answer::Drop(_) => "drop",
+        Answer::Messages(_) => "messages",
+    }
+}
+
+fn detail(answer: &Result<Answer, CallError>) -> Option<String> {
+    match answer {
+        Ok(Answer::Keep) => None,
+        Ok(Answer::Drop(reason)) => Some(reason.clone()),
+        Ok(Answer::Messages(drafts)) => (drafts.len() != 1).then(|| format!("{} messages", drafts.len())),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// What an earlier step decided stands until a later one says otherwise: where a message goes, its key, and its
+/// attributes.
+fn inherit(mut draft: Draft, view: &View) -> View {
+    if let Some(earlier) = view.draft() {
+        let made = &mut draft.message;
+        made.destinations = made.destinations.take().or_else(|| earlier.message.destinations.clone());
+        made.key = made.key.take().or_else(|| earlier.message.key.clone());
+        for (name, value) in &earlier.attributes {
+            if !draft.attributes.iter().any(|(known, _)| known == name) {
+                draft.attributes.push((name.clone(), value.clone()));
+            }
+        }
+    }
+    view.with(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        clock::{ManualClock, Timestamp},
+        plugin::fixtures::{Rig, Wat, event, filter, transform},
+    };
+
+    const SPIN: &str = "(loop $again (br $again)) (unreachable)";
+    const ALL_ERRORS: [OnError; 4] = [OnError::Retry, OnError::DeadLetter, OnError::Pass, OnError::Drop];
+
+    /// A pipeline of these guests, called `step0`, `step1` and so on, on a route to `crm` and `log`.
+    fn pipeline(rig: &Rig, guests: &[(&[u8], OnError)]) -> Pipeline {
+        let step = |(index, (bytes, on_error)): (usize, &(&[u8], OnError))| config::Step {
+            plugin: Arc::new(rig.plugin(&format!("step{index}"), bytes)),
+            config: Value::Null,
+            on_error: *on_error,
+        };
+        let route = config::Route {
+            name: "github".into(),
+            host: None,
+            path: "/github".into(),
+            methods: Vec::new(),
+            verify: config::Verify::None,
+            dedupe: None,
+            max_body: 1 << 20,
+            rate: None,
+            pipeline: guests.iter().enumerate().map(step).collect(),
+            deliver: vec!["crm".into(), "log".into()],
+        };
+        Pipeline::build(&route, &rig.host, &rig.metrics).unwrap()
+    }
+
+    async fn run(guests: &[&[u8]]) -> Outcome {
+        let steps: Vec<_> = guests.iter().map(|bytes| (*bytes, OnError::Retry)).collect();
+        pipeline(&Rig::new(), &steps).run(&event("{}"), 1).await
+    }
+
+    fn bodies(outcome: Outcome) -> Vec<String> {
+        let Ok(Verdict::Deliver(messages)) = outcome.verdict else { panic!("{:?}", outcome.verdict) };
+        messages.iter().map(|message| String::from_utf8(message.body.to_vec()).unwrap()).collect()
+    }
+
+    fn dropped(reason: &str) -> Result<Verdict, Failure> {
+        Ok(Verdict::Drop { reason: reason.into() })
+    }
+
+    /// Makes two messages, `rea` and `son`, of any event.
+    fn split() -> Vec<u8> {
+        transform(
+            "(call $message (i32.const 0) (i32.const 1024) (i32.const 3))
+             (call $message (i32.const 1) (i32.const 1027) (i32.const 3))
+             (call $messages (i32.const 2))",
+        )
+    }
+
+    /// Makes a message of the body it gets, without its last byte.
+    fn shorten() -> Vec<u8> {
+        transform(
+            "(call $message (i32.const 0) (local.get $ptr) (i32.sub (local.get $len) (i32.const 1)))
+             (call $messages (i32.const 1))",
+        )
+    }
+
+    #[tokio::test]
+    async fn without_plugins_the_body_is_delivered_as_it_came() {
+        let event = event("{}");
+        let outcome = Pipeline::default().run(&event, 1).await;
+        let Ok(Verdict::Deliver(messages)) = outcome.verdict else { panic!("{:?}", outcome.verdict) };
+        let [message] = &messages[..] else { panic!("{messages:?}") };
+        assert_eq!(message.body.as_ptr(), event.body.as_ptr(), "not copied");
+        let headers: Vec<_> =
+            message.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(headers, [("content-type", &b"application/json"[..])]);
+        assert_eq!(outcome.trail, []);
+    }
+
+    #[tokio::test]
+    async fn kept_event_is_delivered_as_it_came() {
+        assert_eq!(bodies(run(&[&filter("(call $ok)"), &filter("(call $ok)")]).await), ["{}"]);
+    }
+
+    #[tokio::test]
+    async fn dropped_event_goes_no_further() {
+        let outcome = run(&[&filter("(call $ok)"), &filter("(call $drop)"), &filter("(unreachable)")]).await;
+        assert_eq!(outcome.verdict, dropped("step1: reason"));
+        assert_eq!(outcome.trail.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn no_message_at_all_drops_the_event() {
+        let outcome = run(&[&transform("(call $messages (i32.const 0))")]).await;
+        assert_eq!(outcome.verdict, dropped("step0: made no message of it"));
+    }
+
+    #[tokio::test]
+    async fn each_step_gets_what_the_one_before_made() {
+        assert_eq!(bodies(run(&[&split(), &shorten(), &shorten()]).await), ["r", "s"]);
+    }
+
+    #[tokio::test]
+    async fn filter_behind_a_split_drops_single_messages() {
+        // Drops what is three bytes long; the first message is cut to two by the step between.
+        let odd = "(if (result i32) (i64.eq (call $body_len (local.get $e)) (i64.const 3))
+            (then (call $drop)) (else (call $ok)))";
+        let first_only = transform(
+            "(call $message (i32.const 0) (local.get $ptr)
+                (i32.sub (local.get $len) (i32.eq (i32.load8_u (local.get $ptr)) (i32.const 114))))
+             (call $messages (i32.const 1))",
+        );
+        assert_eq!(bodies(run(&[&split(), &first_only, &filter(odd)]).await), ["re"]);
+        assert_eq!(run(&[&split(), &filter(odd)]).await.verdict, dropped("step1: reason"));
+    }
+
+    #[tokio::test]
+    async fn every_call_is_in_the_trail() {
+        let rig = Rig::new();
+        let now = Timestamp::from_millis(1_700_000_000_123);
+        let outcome =
+            pipeline(&rig, &[(&split(), OnError::Retry), (&filter("(call $drop)"), OnError::Retry)])
+                .with_clock(Arc::new(ManualClock::at(now)))
+                .run(&event("{}"), 1)
+                .await;
+        let steps: Vec<_> = outcome
+            .trail
+            .iter()
+            .map(|entry| {
+                let TrailEntry::Step { at, plugin, outcome, detail, .. } = entry else { panic!("{entry:?}") };
+                assert_eq!(*at, now);
+                (plugin.as_str(), outcome.as_str(), detail.as_deref())
+            })
+            .collect();
+        assert_eq!(
+            steps,
+            [
+                ("step0", "messages", Some("2 messages")),
+                ("step1", "drop", Some("reason")),
+                ("step1", "drop", Some("reason")),
+            ]
+        );
+        let metrics = rig.metrics.encode();
+        let drops = "plugin_outcomes_total{route=\"github\",plugin=\"step1\",outcome=\"drop\"} 2";
+        assert!(metrics.contains(drops), "{metrics}");
+        assert!(metrics.contains("plugin_seconds_count{route=\"github\",plugin=\"step1\"} 2"), "{metrics}");
+    }
+
+    /// What becomes of an event whose only step fails like this, for each `on_error`.
+    async fn fates(rig: &Rig, call: &str) -> Vec<Result<Verdict, Failure>> {
+        let mut fates = Vec::new();
+        for on_error in ALL_ERRORS {
+            fates.push(pipeline(rig, &[(&transform(call), on_error)]).run(&event("{}"), 1).await.verdict);
+        }
+        fates
+    }
+
+    #[tokio::test]
+    async fn on_error_decides_about_what_is_the_plugins_own_fault() {
+        let rig = Rig::new();
+        for (call, reason) in [
+            ("(call $fail (i32.const 3))", "plugin `step0` failed: reason"),
+            (SPIN, "plugin `step0` was stopped: it ran for longer than 50ms, its limit"),
+            (
+                "(unreachable)",
+                "plugin `step0` trapped: wasm `unreachable` instruction executed in call < export",
+            ),
+        ] {
+            let [retry, dead, pass, drop] = &fates(&rig, call).await[..] else { unreachable!() };
+            let reason = reason.to_owned();
+            assert_eq!(*retry, Err(Failure::Retry { after: None, reason: reason.clone() }));
+            assert_eq!(*dead, Err(Failure::DeadLetter { reason: reason.clone() }));
+            assert!(matches!(pass, Ok(Verdict::Deliver(messages)) if messages[0].body == "{}"), "{pass:?}");
+            assert_eq!(*drop, dropped(&reason));
+        }
+    }
+
+    #[tokio::test]
+    async fn plugin_decides_about_what_it_gives_a_verdict_on() {
+        let rig = Rig::new();
+        let after = Some(Duration::from_secs(2));
+        for (call, failure) in [
+            (
+                "(call $fail (i32.const 0))",
+                Failure::DeadLetter { reason: "plugin `step0` cannot handle this event: reason".into() },
+            ),
+            (
+                "(call $fail (i32.const 2))",
+                Failure::DeadLetter { reason: "plugin `step0` says that its config is wrong: reason".into() },
+            ),
+            (
+                "(call $later (i32.const 2000))",
+                Failure::Retry { after, reason: "plugin `step0` wants to be called again: reason".into() },
+            ),
+        ] {
+            assert_eq!(fates(&rig, call).await, vec![Err(failure); 4]);
+        }
+    }
+
+    #[tokio::test]
+    async fn more_messages_than_the_limit_are_refused() {
+        let rig = Rig::new();
+        // Doubles: 512 messages after nine steps, 1024 after ten.
+        let steps: Vec<_> = (0..10).map(|_| split()).collect();
+        let steps: Vec<_> = steps.iter().map(|bytes| (&bytes[..], OnError::DeadLetter)).collect();
+        assert_eq!(bodies(pipeline(&rig, &steps[..9]).run(&event("{}"), 1).await).len(), 512);
+        let outcome = pipeline(&rig, &steps).run(&event("{}"), 1).await;
+        assert_eq!(
+            outcome.verdict,
+            Err(Failure::DeadLetter {
+                reason: "plugin `step9` made too many messages: 1002, the limit for an event is 1000".into()
+            })
+        );
+        assert_eq!(outcome.trail.len(), MAX_TRAIL + 1, "history is bounded, and has the failure");
+    }
+
+    #[tokio::test]
+    async fn message_for_an_unknown_destination_is_an_error() {
+        // One message for the destination `reason`, then for `crm`.
+        let to = |name: &str, length: u32| {
+            Wat {
+            transform: true,
+            fields: "(data (i32.const 2048) \"crm\")",
+            call: &format!(
+                "(call $message (i32.const 0) (local.get $ptr) (local.get $len))
+                 (i32.store (i32.const 2056) (i32.const {name})) (i32.store (i32.const 2060) (i32.const {length}))
+                 (i32.store8 (i32.const 4112) (i32.const 1))
+                 (i32.store (i32.const 4116) (i32.const 2056)) (i32.store (i32.const 4120) (i32.const 1))
+                 (call $messages (i32.const 1))"
+            ),
+            ..Wat::default()
+        }.module()
+        };
+        assert_eq!(
+            run(&[&to("1024", 6)]).await.verdict,
+            Err(Failure::Retry {
+                after: None,
+                reason: "plugin `step0` failed: made a message for `reason`, to which this route does not deliver; \
+                    it delivers to `crm`, `log`"
+                    .into()
+            })
+        );
+        // A later step that names none leaves the choice as it was.
+        let Ok(Verdict::Deliver(messages)) = run(&[&to("2048", 3), &shorten()]).await.verdict else {
+            panic!()
+        };
+        assert_eq!(messages[0].destinations, Some(vec!["crm".to_owned()]));
+        assert_eq!(messages[0].body, "{");
+    }
+
+    #[test]
+    fn later_attributes_replace_earlier_ones_of_the_same_name() {
+        let attributes = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+        };
+        let mut headers = Headers::default();
+        headers.append(HeaderName::from_static("x-a"), HeaderValue::from_static("1"));
+        let draft = |pairs| Draft {
+            message: Message { headers: headers.clone(), body: "".into(), destinations: None, key: None },
+            attributes: attributes(pairs),
+        };
+        let view = View::of(event("{}"), 1).with(draft(&[("a", "1"), ("b", "1")]));
+        let view = inherit(draft(&[("b", "2")]), &view);
+        assert_eq!(view.attribute("a"), Some("1"));
+        assert_eq!(view.attribute("b"), Some("2"));
+    }
+
+    #[tokio::test]
+    async fn spinning_guests_do_not_hold_up_other_events() {
+        // One thread for all of them: without yielding, the spinners would run to their limits first.
+        let rig = Rig::new();
+        let mut spinner = rig.plugin("spinner", &filter(SPIN));
+        spinner.limits.time = Duration::from_millis(500);
+        let spinner = rig.host.load(&spinner, &Value::Null).unwrap();
+        let spinners: Vec<_> = (0..4)
+            .map(|_| {
+                let spinner = Arc::clone(&spinner);
+                tokio::spawn(async move { spinner.call(&View::of(event(""), 1)).await })
+            })
+            .collect();
+        let quick = pipeline(&rig, &[(&filter("(call $ok)"), OnError::Retry)]);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+            assert_eq!(bodies(quick.run(&event("{}"), 1).await), ["{}"]);
+        }
+        assert!(
+            spinners.iter().all(|spinner| !spinner.is_finished()),
+            "others had to wait for a spinner's end"
+        );
+        for spinner in spinners {
+            assert_eq!(spinner.await.unwrap().answer.unwrap_err().outcome(), "time-limit");
+        }
     }
 }

@@ -1,0 +1,127 @@
+//! Configures a plugin once, when it is loaded, and keeps the state that leaves behind.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use wasmtime::{
+    Store,
+    component::{Component, Instance, Linker},
+};
+use wasmtime_wizer::{ComponentContext, WasmtimeWizerComponent, Wizer};
+
+use super::{
+    PluginError, bindings::lifecycle, call::CallError, engine::Runtime, guest::Guest, program::Fault,
+};
+use crate::config::{self, Limits};
+
+/// How long `configure` may run: it happens once, with nobody waiting for an event.
+const TIME: Duration = Duration::from_secs(5);
+
+/// Configures `component` and returns it as it is afterwards; `None` if it cannot be snapshotted, and every
+/// instance has to be configured anew.
+///
+/// # Errors
+/// Fails if the component does not fit the contract, refuses its config, or breaks a limit on the way.
+pub(super) fn snapshot(
+    runtime: &Runtime,
+    linker: &Linker<Guest>,
+    plugin: &config::Plugin,
+    component: &[u8],
+    config: &str,
+) -> Result<Option<Vec<u8>>, PluginError> {
+    let mut wizer = Wizer::new();
+    wizer.keep_init_func(true);
+    let run = Run { runtime, linker, plugin, config };
+    let prepared = wizer.instrument_component(component).and_then(|(context, instrumented)| {
+        Component::from_binary(&runtime.engine, &instrumented).map(|component| (context, component))
+    });
+    match prepared {
+        Ok((context, component)) => {
+            run.configure(&component)?.snapshot(&wizer, &context).map(Some).or_else(|error| {
+                warn_slow(plugin, &error);
+                Ok(None)
+            })
+        }
+        Err(error) => {
+            let failed = |source: wasmtime::Error| PluginError::Compile {
+                plugin: plugin.name.clone(),
+                source: source.into(),
+            };
+            let component = Component::from_binary(&runtime.engine, component).map_err(failed)?;
+            warn_slow(plugin, &error);
+            run.configure(&component).map(|_| None)
+        }
+    }
+}
+
+fn warn_slow(plugin: &config::Plugin, error: &wasmtime::Error) {
+    tracing::warn!(
+        plugin = &*plugin.name,
+        error = format!("{error:#}"),
+        "plugin cannot be snapshotted, it is configured again for every event, which is slower"
+    );
+}
+
+struct Run<'a> {
+    runtime: &'a Runtime,
+    linker: &'a Linker<Guest>,
+    plugin: &'a config::Plugin,
+    config: &'a str,
+}
+
+/// An instance that has accepted its config.
+struct Configured {
+    store: Store<Guest>,
+    instance: Instance,
+}
+
+impl Run<'_> {
+    fn configure(&self, component: &Component) -> Result<Configured, PluginError> {
+        let Self { runtime, plugin, .. } = self;
+        let link = |source: wasmtime::Error| PluginError::Link {
+            plugin: plugin.name.clone(),
+            source: source.into(),
+        };
+        let pre = self.linker.instantiate_pre(component).map_err(link)?;
+        let lifecycle = lifecycle::GuestIndices::new(&pre).map_err(link)?;
+        let limits = Limits { time: TIME, ..plugin.limits };
+        let mut store = Guest::store(&runtime.engine, &plugin.name, &limits, None);
+        let _ticks = runtime.ticker.hold();
+        let run = async {
+            let instance = pre.instantiate_async(&mut store).await?;
+            let lifecycle = lifecycle.load(&mut store, &instance)?;
+            lifecycle.call_configure(&mut store, self.config).await??;
+            Ok::<_, Fault>(instance)
+        };
+        match block_on(run) {
+            Ok(instance) => Ok(Configured { store, instance }),
+            Err(fault) => Err(PluginError::configure(plugin, CallError::new(fault, &limits))),
+        }
+    }
+}
+
+impl Configured {
+    fn snapshot(mut self, wizer: &Wizer, context: &ComponentContext<'_>) -> wasmtime::Result<Vec<u8>> {
+        // From here on only wizer's own accessors run. They hand over the whole memory, and wizer panics if they
+        // are stopped.
+        self.store.data_mut().restart_clock(Duration::MAX);
+        self.store.set_hostcall_fuel(usize::MAX);
+        let mut state = WasmtimeWizerComponent { store: &mut self.store, instance: self.instance };
+        block_on(wizer.snapshot_component(context, &mut state))
+    }
+}
+
+/// Runs guest code to its end on this thread. It is only ever pending to give way to other tasks, and here are
+/// none, so it is polled again at once.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Checks a plugin against the contract before anything of it is compiled or run.
+
+use std::borrow::Cow;
+
+use wasmparser::{Parser, Payload};
+use wasmtime::Engine;
+use wit_component::ComponentEncoder;
+
+use super::{PluginError, bindings::VERSION};
+
+/// What a plugin does, told from what it exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Keeps an event or drops it.
+    Filter,
+    /// Makes messages of an event.
+    Transform,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Filter, Self::Transform];
+
+    /// The interface that a plugin of this kind exports.
+    pub(super) fn interface(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Transform => "transform",
+        }
+    }
+}
+
+const PACKAGE: &str = "sluice:plugin/";
+const IMPORTS: [&str; 3] = ["incoming", "host", "types"];
+
+/// Makes a component of the file's bytes: as they are, or of a core module that carries its WIT.
+///
+/// # Errors
+/// Refuses what is no WebAssembly, what is compiled already, and core modules without a contract.
+pub(super) fn componentize<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, PluginError> {
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Err(PluginError::Precompiled { plugin: plugin.into() });
+    }
+    if Parser::is_component(bytes) {
+        return Ok(bytes.into());
+    }
+    encode(plugin, bytes).map(Cow::Owned)
+}
+
+fn encode(plugin: &str, module: &[u8]) -> Result<Vec<u8>, PluginError> {
+    wasmparser::validate(module)
+        .map_err(|source| PluginError::Malformed { plugin: plugin.into(), source })?;
+    let failed = |source| PluginError::Componentize { plugin: plugin.into(), source };
+    let (_, contract) = wit_component::metadata::decode(module).map_err(failed)?;
+    if contract.resolve.worlds[contract.world].exports.is_empty() {
+        return Err(PluginError::NoContract { plugin: plugin.into() });
+    }
+    refuse_foreign(plugin, core_imports(plugin, module)?)?;
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(failed)
+}
+
+/// What a core module imports that no WIT interface can provide. Interface names have a `:`; wit-component's own
+/// intrinsics are in brackets or begin with `$`.
+fn core_imports(plugin: &str, module: &[u8]) -> Result<Vec<String>, PluginError> {
+    let malformed = |source| PluginError::Malformed { plugin: plugin.into(), source };
+    let mut foreign = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let Payload::ImportSection(imports) = payload.map_err(malformed)? else { continue };
+        for import in imports.into_imports() {
+            let import = import.map_err(malformed)?;
+            if !import.module.contains([':', '[', '$', '|']) {
+                foreign.push(format!("{}.{}", import.module, import.name));
+            }
+        }
+    }
+    Ok(foreign)
+}
+
+/// Checks the versions and names of all that a component imports and exports, and tells its kind.
+///
+/// # Errors
+/// Names everything that is outside the contract, or the versions that do not fit.
+pub(super) fn check(plugin: &str, component: &[u8]) -> Result<Kind, PluginError> {
+    let surface =
+        Surface::of(component).map_err(|source| PluginError::Malformed { plugin: plugin.into(), source })?;
+    refuse_other_versions(plugin, surface.imports.iter().chain(&surface.exports))?;
+    let foreign =
+        surface.imports.into_iter().filter(|name| !interface(name).is_some_and(|i| IMPORTS.contains(&i)));
+    refuse_foreign(plugin, foreign.collect())?;
+    kind(plugin, surface.exports)
+}
+
+/// The names at a component's own level.
+#[derive(Debug, Default)]
+struct Surface {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl Surface {
+    fn of(component: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
+        let mut surface = Self::default();
+        let mut depth = 0;
+        for payload in Parser::new(0).parse_all(component) {
+            match payload? {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth -= 1,
+                Payload::ComponentImportSection(imports) if depth == 0 => {
+                    for import in imports {
+                        surface.imports.push(import?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(exports) if depth == 0 => {
+                    for export in exports {
+                        surface.exports.push(export?.name.name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(surface)
+    }
+}
+
+/// `filter` of `sluice:plugin/filter@0.1.0`.
+fn interface(name: &str) -> Option<&str> {
+    let name = name.strip_prefix(PACKAGE)?;
+    Some(name.split_once('@').map_or(name, |(interface, _)| interface))
+}
+
+fn refuse_other_versions<'a>(
+    plugin: &str,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Result<(), PluginError> {
+    for name in names.into_iter().filter(|name| name.starts_with(PACKAGE)) {
+        let version = name.split_once('@').map_or("", |(_, version)| version);
+        if track(version) != track(VERSION) {
+            return Err(PluginError::Version { plugin: plugin.into(), theirs: version.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// The part of a version that must be equal for two to be compatible: `1` of 1.4.2, `0.1` of 0.1.7, all of a
+/// pre-release.
+fn track(version: &str) -> &str {
+    if version.contains(['-', '+']) {
+        return version;
+    }
+    let parts = if version.starts_with("0.") { 2 } else { 1 };
+    version.match_indices('.').nth(parts - 1).map_or(version, |(end, _)| &version[..end])
+}
+
+fn refuse_foreign(plugin: &str, imports: Vec<String>) -> Result<(), PluginError> {
+    if imports.is_empty() {
+        return Ok(());
+    }
+    let plugin = plugin.into();
+    if imports.iter().any(|name| name.starts_with("wasi")) {
+        return Err(PluginError::Wasi { plugin, imports });
+    }
+    Err(PluginError::Imports { plugin, imports })
+}
+
+fn kind(plugin: &str, exports: Vec<String>) -> Result<Kind, PluginError> {
+    let has = |wanted: &str| exports.iter().any(|name| interface(name) == Some(wanted));
+    let mut kinds = Kind::ALL.into_iter().filter(|kind| has(kind.interface()));
+    match (kinds.next(), kinds.next(), has("lifecycle")) {
+        (Some(kind), None, true) => Ok(kind),
+        (Some(_), Some(_), _) => Err(PluginError::ManyKinds { plugin: plugin.into() }),
+        (Some(_), None, false) => Err(PluginError::NoLifecycle { plugin: plugin.into() }),
+        (None, ..) => Err(PluginError::NoKind { plugin: plugin.into(), exports }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compatible_versions_share_a_track() {
+        assert_eq!(track("0.1.0"), "0.1");
+        assert_eq!(track("0.1.9"), "0.1");
+        assert_eq!(track("1.4.2"), "1");
+        assert_eq!(track("0.2.0-rc.1"), "0.2.0-rc.1");
+    }
+
+    #[test]
+    fn interface_is_named_without_package_and_version() {
+        assert_eq!(interface("sluice:plugin/filter@0.1.0"), Some("filter"));
+        assert_eq!(interface("wasi:io/poll@0.2.0"), None);
+    }
+}

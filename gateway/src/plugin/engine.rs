@@ -1,0 +1,141 @@
+//! The Wasm engine, set up for many short runs, each in an instance of its own.
+
+use std::{num::NonZeroUsize, sync::Arc, thread};
+
+use tokio::sync::Semaphore;
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
+    WasmBacktraceDetails,
+};
+
+use super::{PluginError, ticker::Ticker};
+
+/// The engine with what every run needs of the process: ticks and a slot.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    pub(super) engine: Engine,
+    pub(super) ticker: Ticker,
+    /// One permit for every call that may run at the same time: the pool refuses what exceeds its slots.
+    pub(super) calls: Semaphore,
+    /// The most linear memory that any plugin can be given, in bytes.
+    pub(super) max_memory: usize,
+}
+
+/// Slots beyond those for calls: one to configure a plugin in, one to try it out.
+const LOADING_SLOTS: u32 = 2;
+/// Enough for the SDK's guests (a few pages), whose memory is then wiped instead of unmapped: page faults are
+/// what a fresh instance costs. Much more would be wiped in vain.
+const KEEP_RESIDENT: usize = 256 << 10;
+/// A guest's own stack is in its memory; this one holds the frames of its compiled code.
+const GUEST_STACK: usize = 256 << 10;
+/// Host functions run on it too.
+const FIBER_STACK: usize = 1 << 20;
+const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(20).unwrap();
+
+/// How much address space to take.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// Calls at the same time.
+    slots: u32,
+    /// What a linear memory reserves. With 4 GiB no bounds check is needed at all.
+    reservation: u64,
+    max_memory: usize,
+}
+
+impl Span {
+    /// From what we want to what we can live with, where a container or `ulimit -v` leaves little.
+    fn candidates() -> [Self; 4] {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let wanted = (64 * cores).clamp(64, 512) as u32;
+        let full = Self { slots: wanted, reservation: 4 << 30, max_memory: 1 << 30 };
+        [
+            full,
+            Self { slots: 32, ..full },
+            Self { slots: 8, ..full },
+            Self { slots: 8, reservation: 64 << 20, max_memory: 64 << 20 },
+        ]
+    }
+}
+
+impl Runtime {
+    pub(super) fn new() -> Result<Arc<Self>, PluginError> {
+        let (engine, span) = roomiest_engine()?;
+        let ticker = Ticker::start(&engine).map_err(PluginError::Ticker)?;
+        Ok(Arc::new(Self {
+            engine,
+            ticker,
+            calls: Semaphore::new(span.slots as usize),
+            max_memory: span.max_memory,
+        }))
+    }
+}
+
+fn roomiest_engine() -> Result<(Engine, Span), PluginError> {
+    let mut refused = None;
+    for span in Span::candidates() {
+        match Engine::new(&config(span)) {
+            Ok(engine) => return Ok((engine, span)),
+            Err(error) => {
+                tracing::warn!(
+                    slots = span.slots,
+                    error = format!("{error:#}"),
+                    "too little address space for plugins, trying less"
+                );
+                refused = Some(error);
+            }
+        }
+    }
+    Err(PluginError::Engine { source: refused.unwrap_or_else(|| wasmtime::format_err!("no engine")).into() })
+}
+
+fn config(span: Span) -> Config {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(span)))
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        // Guests are called one at a time; this makes a call 3.7 times cheaper.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .memory_reservation(span.reservation)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(FIBER_STACK)
+        // Traps are rare, and an operator should see where one came from.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
+        // Registering unwind tables costs time quadratic in the number of plugins.
+        .native_unwind_info(false)
+        // Nothing that the toolchains of plugins use, so nothing that an attacker can.
+        .wasm_threads(false)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .wasm_exceptions(false)
+        .gc_support(false);
+    config
+}
+
+fn pool(span: Span) -> PoolingAllocationConfig {
+    let slots = span.slots + LOADING_SLOTS;
+    let mut pool = PoolingAllocationConfig::new();
+    // Beside its own module a component has a few small ones that glue it together.
+    pool.total_component_instances(slots)
+        .total_core_instances(4 * slots)
+        .total_memories(2 * slots)
+        .total_tables(4 * slots)
+        .total_stacks(slots)
+        .max_memory_size(span.max_memory)
+        .max_component_instance_size(10 << 20)
+        .max_core_instance_size(10 << 20)
+        .max_core_instances_per_component(32)
+        .max_memories_per_component(8)
+        .max_tables_per_module(4)
+        .table_elements(30_000)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(64 << 10)
+        // It may leave swapped-out pages of an earlier instance in place (wasmtime#14357).
+        .pagemap_scan(Enabled::No);
+    pool
+}

@@ -1,0 +1,184 @@
+//! The host's side of one run of a guest: what it is lent, what it has used, and what it may call.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{
+    Engine, Store,
+    component::{HasSelf, Linker, Resource},
+};
+
+use super::{
+    bindings::{host, incoming, types},
+    limits::{Room, Stopwatch},
+    log::Log,
+    view::View,
+};
+use crate::config::Limits;
+
+/// The longest name of a counter, in bytes.
+const COUNTER_NAME: usize = 64;
+/// The most counters that one call may touch.
+const COUNTERS: usize = 16;
+
+/// The state of a store: everything the host knows of one run.
+#[derive(Debug)]
+pub(super) struct Guest {
+    /// `None` while the plugin is configured: there is no event then.
+    view: Option<View>,
+    stopwatch: Stopwatch,
+    room: Room,
+    pub(super) log: Log,
+    pub(super) counts: Vec<(String, u64)>,
+}
+
+impl Guest {
+    /// A store for one run of `plugin`; it may use what `limits` says.
+    pub(super) fn store(
+        engine: &Engine,
+        plugin: &Arc<str>,
+        limits: &Limits,
+        view: Option<View>,
+    ) -> Store<Self> {
+        let guest = Self {
+            view,
+            stopwatch: Stopwatch::new(limits.time),
+            room: Room { memory: limits.memory },
+            log: Log::new(Arc::clone(plugin)),
+            counts: Vec::new(),
+        };
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| &mut guest.room);
+        store.set_hostcall_fuel(limits.output);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().stopwatch.tick()?));
+        store
+    }
+
+    /// Starts the time limit anew.
+    pub(super) fn restart_clock(&mut self, limit: Duration) {
+        self.stopwatch = Stopwatch::new(limit);
+    }
+
+    fn view(&self) -> wasmtime::Result<&View> {
+        self.view
+            .as_ref()
+            .ok_or_else(|| wasmtime::format_err!("there is no event while a plugin is configured"))
+    }
+}
+
+/// Links everything that a plugin may call.
+///
+/// # Errors
+/// Fails only if the contract defines a name twice.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    host::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+impl types::Host for Guest {}
+
+impl incoming::Host for Guest {}
+
+/// There is one event per store, so the handle says nothing that the store does not know.
+impl incoming::HostEvent for Guest {
+    fn id(&mut self, _: Resource<View>) -> wasmtime::Result<String> {
+        Ok(self.view()?.event().id.to_string())
+    }
+
+    fn route(&mut self, _: Resource<View>) -> wasmtime::Result<String> {
+        Ok(self.view()?.event().route.to_string())
+    }
+
+    fn event_type(&mut self, _: Resource<View>) -> wasmtime::Result<Option<String>> {
+        Ok(self.view()?.event().event_type.clone())
+    }
+
+    fn received_ms(&mut self, _: Resource<View>) -> wasmtime::Result<u64> {
+        Ok(self.view()?.event().received_at.as_millis())
+    }
+
+    fn attempt(&mut self, _: Resource<View>) -> wasmtime::Result<u32> {
+        Ok(self.view()?.attempt())
+    }
+
+    fn method(&mut self, _: Resource<View>) -> wasmtime::Result<String> {
+        Ok(self.view()?.event().method.to_string())
+    }
+
+    fn path(&mut self, _: Resource<View>) -> wasmtime::Result<String> {
+        Ok(self.view()?.event().path.clone())
+    }
+
+    fn query(&mut self, _: Resource<View>) -> wasmtime::Result<Option<String>> {
+        Ok(self.view()?.event().query.clone())
+    }
+
+    fn param(&mut self, _: Resource<View>, name: String) -> wasmtime::Result<Option<String>> {
+        let params = &self.view()?.event().params;
+        Ok(params.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()))
+    }
+
+    fn header(&mut self, _: Resource<View>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.view()?.headers().get(&name).map(|value| value.as_bytes().to_vec()))
+    }
+
+    fn header_values(&mut self, _: Resource<View>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(self.view()?.headers().get_all(&name).map(|value| value.as_bytes().to_vec()).collect())
+    }
+
+    fn headers(&mut self, _: Resource<View>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
+        let headers = self.view()?.headers().iter();
+        Ok(headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect())
+    }
+
+    fn body(&mut self, _: Resource<View>) -> wasmtime::Result<Vec<u8>> {
+        Ok(self.view()?.body().to_vec())
+    }
+
+    fn body_text(&mut self, _: Resource<View>) -> wasmtime::Result<Option<String>> {
+        Ok(str::from_utf8(self.view()?.body()).ok().map(str::to_owned))
+    }
+
+    fn body_len(&mut self, _: Resource<View>) -> wasmtime::Result<u64> {
+        Ok(self.view()?.body().len() as u64)
+    }
+
+    fn attribute(&mut self, _: Resource<View>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.view()?.attribute(&name).map(str::to_owned))
+    }
+
+    /// Never called: the event is only ever lent.
+    fn drop(&mut self, _: Resource<View>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl host::Host for Guest {
+    fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
+        self.log.write(level, message);
+        Ok(())
+    }
+
+    fn count(&mut self, name: String, by: u64) -> wasmtime::Result<()> {
+        if let Some((_, sum)) = self.counts.iter_mut().find(|(known, _)| *known == name) {
+            *sum = sum.saturating_add(by);
+        } else if !is_counter_name(&name) {
+            self.log
+                .write(host::Level::Warn, format!("`{name}` is no name for a counter, it was not counted"));
+        } else if self.counts.len() == COUNTERS {
+            self.log
+                .write(host::Level::Warn, format!("`{name}` is one counter too many, it was not counted"));
+        } else {
+            self.counts.push((name, by));
+        }
+        Ok(())
+    }
+}
+
+fn is_counter_name(name: &str) -> bool {
+    let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    (1..=COUNTER_NAME).contains(&name.len()) && name.bytes().all(known)
+}

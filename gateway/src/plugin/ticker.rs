@@ -1,0 +1,86 @@
+//! The clock by which guests are interrupted.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use wasmtime::{Engine, EngineWeak};
+
+/// How long a guest runs before it gives way to the thread's other tasks, and the unit of its time limit.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// With nothing running for this many ticks the thread goes to sleep, so that an idle gateway uses no CPU.
+const LINGER: u32 = 1000;
+
+/// A thread that advances the engine's epoch every [`TICK`] while guests run. Ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Ticker {
+    pulse: Arc<Pulse>,
+    thread: Thread,
+}
+
+#[derive(Debug, Default)]
+struct Pulse {
+    running: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Ticker {
+    pub(super) fn start(engine: &Engine) -> io::Result<Self> {
+        let pulse = Arc::new(Pulse::default());
+        // Weak: the thread must not keep the engine, and all its code, alive.
+        let (engine, seen) = (engine.weak(), Arc::clone(&pulse));
+        let thread =
+            thread::Builder::new().name("sluice-epoch".into()).spawn(move || tick(&engine, &seen))?;
+        Ok(Self { pulse, thread: thread.thread().clone() })
+    }
+
+    /// Keeps the ticks coming until the guard is dropped.
+    pub(super) fn hold(&self) -> Held<'_> {
+        if self.pulse.running.fetch_add(1, Ordering::SeqCst) == 0 {
+            // A parked thread wakes; one about to park does not. Costs one atomic swap while it is awake.
+            self.thread.unpark();
+        }
+        Held(&self.pulse)
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.pulse.stopped.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+/// A guest is running.
+pub(super) struct Held<'a>(&'a Pulse);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn tick(engine: &EngineWeak, pulse: &Pulse) {
+    let mut idle = 0;
+    while !pulse.stopped.load(Ordering::SeqCst) {
+        if pulse.running.load(Ordering::SeqCst) > 0 {
+            idle = 0;
+        } else if idle == LINGER {
+            thread::park();
+            idle = 0;
+            continue;
+        } else {
+            idle += 1;
+        }
+        thread::sleep(TICK);
+        let Some(engine) = engine.upgrade() else { return };
+        engine.increment_epoch();
+    }
+}

@@ -1,0 +1,66 @@
+//! What a plugin sees of an event.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::event::{Event, Headers, Message};
+
+/// A message on its way through the pipeline: what one step made, and the next one sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    pub message: Message,
+    /// Read by later steps; not delivered.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// An event as one step sees it: as received or, behind a transform, as that step made it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct View {
+    event: Arc<Event>,
+    attempt: u32,
+    draft: Option<Arc<Draft>>,
+}
+
+impl View {
+    /// The event as received. `attempt` counts from 1.
+    pub fn of(event: Arc<Event>, attempt: u32) -> Self {
+        Self { event, attempt, draft: None }
+    }
+
+    /// The same event with the message that a step made of it.
+    pub fn with(&self, draft: Draft) -> Self {
+        Self { event: Arc::clone(&self.event), attempt: self.attempt, draft: Some(Arc::new(draft)) }
+    }
+
+    /// What an earlier step made, if one made anything.
+    pub fn draft(&self) -> Option<&Draft> {
+        self.draft.as_deref()
+    }
+
+    /// What an earlier step made, else the event as received.
+    pub fn into_draft(self) -> Result<Draft, Arc<Event>> {
+        self.draft.map(Arc::unwrap_or_clone).ok_or(self.event)
+    }
+
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    pub fn headers(&self) -> &Headers {
+        self.draft.as_ref().map_or(&self.event.headers, |draft| &draft.message.headers)
+    }
+
+    pub fn body(&self) -> &Bytes {
+        self.draft.as_ref().map_or(&self.event.body, |draft| &draft.message.body)
+    }
+
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let attributes = &self.draft.as_ref()?.attributes;
+        attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
