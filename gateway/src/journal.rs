@@ -15,6 +15,8 @@ use crate::{
     event::{Event, EventId, Message},
 };
 
+pub mod sqlite;
+
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
     /// What this engine can promise. A config that needs more is refused at start.
@@ -262,6 +264,8 @@ pub struct EventSummary {
 pub struct EventRecord {
     pub event: Arc<Event>,
     pub state: EventState,
+    /// Why it was dropped, or why its pipeline gave it up.
+    pub reason: Option<String>,
     pub trail: Vec<TrailEntry>,
     /// The messages that have not arrived.
     pub unfinished: Vec<Delivery>,

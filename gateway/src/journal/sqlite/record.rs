@@ -1,0 +1,166 @@
+//! The bytes of a stored event and of a stored message: everything but the body, in one blob.
+//!
+//! ```text
+//! event    version:u8 method:text path:text query:text? event-type:text? delivery-id:text?
+//!          params:u16 × (name:text value:text) headers:rest
+//! message  version:u8 key:text? destinations:u16? × text headers:rest
+//! text     length:u32 UTF-8            ?  present:u8, then the thing itself
+//! ```
+//! Integers are little-endian; headers are as [`Headers::encode`] writes them.
+
+use bytes::Bytes;
+use http::Method;
+
+use crate::event::{Event, Headers, Message};
+
+const VERSION: u8 = 1;
+
+/// Everything of an event that has no column of its own.
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) event_type: Option<String>,
+    pub(super) delivery_id: Option<String>,
+    pub(super) params: Vec<(String, String)>,
+    pub(super) headers: Headers,
+}
+
+/// The checksum stored with a row, verified whenever the row is read.
+pub(super) fn checksum(head: &[u8], body: &[u8]) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(body);
+    hasher.finalize().into()
+}
+
+pub(super) fn encode_event(event: &Event) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256 + event.headers.len() * 48);
+    out.push(VERSION);
+    put_text(&mut out, event.method.as_str());
+    put_text(&mut out, &event.path);
+    put_optional(&mut out, event.query.as_deref());
+    put_optional(&mut out, event.event_type.as_deref());
+    put_optional(&mut out, event.delivery_id.as_deref());
+    out.extend_from_slice(&(event.params.len() as u16).to_le_bytes());
+    for (name, value) in &event.params {
+        put_text(&mut out, name);
+        put_text(&mut out, value);
+    }
+    event.headers.encode(&mut out);
+    out
+}
+
+/// Reads what [`encode_event`] wrote; `None` if the bytes are not that.
+pub(super) fn decode_event(bytes: &[u8]) -> Option<Head> {
+    let mut input = Input::new(bytes)?;
+    Some(Head {
+        method: Method::from_bytes(input.text()?.as_bytes()).ok()?,
+        path: input.text()?,
+        query: input.optional(Input::text)?,
+        event_type: input.optional(Input::text)?,
+        delivery_id: input.optional(Input::text)?,
+        params: input.list(|input| Some((input.text()?, input.text()?)))?,
+        headers: Headers::decode(input.0)?,
+    })
+}
+
+/// Everything of a message but its body.
+pub(super) fn encode_message(message: &Message) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + message.headers.len() * 48);
+    out.push(VERSION);
+    put_optional(&mut out, message.key.as_deref());
+    out.push(message.destinations.is_some().into());
+    if let Some(destinations) = &message.destinations {
+        out.extend_from_slice(&(destinations.len() as u16).to_le_bytes());
+        destinations.iter().for_each(|name| put_text(&mut out, name));
+    }
+    message.headers.encode(&mut out);
+    out
+}
+
+/// Reads what [`encode_message`] wrote; `None` if the bytes are not that.
+pub(super) fn decode_message(bytes: &[u8], body: Bytes) -> Option<Message> {
+    let mut input = Input::new(bytes)?;
+    Some(Message {
+        key: input.optional(Input::text)?,
+        destinations: input.optional(|input| input.list(Input::text))?,
+        headers: Headers::decode(input.0)?,
+        body,
+    })
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
+    out.push(text.is_some().into());
+    if let Some(text) = text {
+        put_text(out, text);
+    }
+}
+
+/// What is left to decode. Every method is `None` where the bytes do not hold what was asked for.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn new(bytes: &'a [u8]) -> Option<Self> {
+        let (&version, rest) = bytes.split_first()?;
+        (version == VERSION).then_some(Self(rest))
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let len = u32::from_le_bytes(self.0.split_off(..4)?.try_into().ok()?);
+        let bytes = self.0.split_off(..len as usize)?;
+        str::from_utf8(bytes).ok().map(str::to_owned)
+    }
+
+    fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.0.split_off_first()? {
+            0 => Some(None),
+            1 => read(self).map(Some),
+            _ => None,
+        }
+    }
+
+    fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let len = u16::from_le_bytes(self.0.split_off(..2)?.try_into().ok()?);
+        (0..len).map(|_| read(self)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn message() -> Message {
+        let mut headers = Headers::default();
+        headers.append(HeaderName::from_static("content-type"), HeaderValue::from_static("text/plain"));
+        Message {
+            headers,
+            body: Bytes::from_static(b"x"),
+            destinations: Some(vec!["a".into(), "b".into()]),
+            key: Some("k".into()),
+        }
+    }
+
+    #[test]
+    fn message_survives_encoding() {
+        let message = message();
+        assert_eq!(decode_message(&encode_message(&message), message.body.clone()), Some(message));
+    }
+
+    #[test]
+    fn truncated_message_is_not_decoded() {
+        let bytes = encode_message(&message());
+        // The cut right before the headers leaves a whole message without headers.
+        let bare = bytes.len() - (2 + "content-type".len() + 4 + "text/plain".len());
+        for cut in (0..bytes.len()).filter(|cut| *cut != bare) {
+            assert_eq!(decode_message(&bytes[..cut], Bytes::new()), None, "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_events_are_forgotten_after_retain_and_others_are_not() {
+    let bench = Bench::new();
+    let events = bench.accept_many(4).await;
+    bench.claim(3).await;
+    bench.settle(events[0].id, Ending::Delivered { unfinished: Vec::new() });
+    bench.settle(events[1].id, Ending::Dead { reason: "bad".into() });
+    let waiting = vec![delivery(&events[2], "a", bench.waiting(1000 * HOUR))];
+    bench.settle(events[2].id, Ending::Delivered { unfinished: waiting });
+    assert_eq!(bench.state(events[0].id).await, EventState::Delivered);
+    bench.clock.advance(72 * HOUR);
+    for gone in &events[..2] {
+        until(async || bench.journal().event(gone.id).await.unwrap().is_none()).await;
+    }
+    assert_eq!(bench.journal().health().dead_letters, 0);
+    assert_eq!(bench.state(events[2].id).await, EventState::Waiting);
+    assert_eq!(bench.state(events[3].id).await, EventState::Open);
+    assert_eq!(bench.journal().health().depth, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicate_is_known_though_its_event_is_forgotten() {
+    let bench = Bench::with(|config| config.retain = HOUR);
+    let event = bench.event(1);
+    bench.accept(&event).await;
+    bench.claim(1).await;
+    bench.settle(event.id, Ending::Delivered { unfinished: Vec::new() });
+    bench.clock.advance(2 * HOUR);
+    until(async || bench.journal().event(event.id).await.unwrap().is_none()).await;
+    let again = bench.journal().append(bench.event(1), DAY).await.unwrap();
+    assert_eq!(again, Appended::Duplicate(event.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_journal_forgets_its_oldest_history_before_it_refuses() {
+    let bench = Bench::with(|config| config.max_size = 8 << 20);
+    let body = Bytes::from(vec![b'x'; 256 << 10]);
+    let mut first = None;
+    for number in 0..100 {
+        let event = Arc::new(Event { body: body.clone(), ..(*bench.event(number)).clone() });
+        first.get_or_insert(event.id);
+        bench.accept(&event).await;
+        bench.claim(1).await;
+        bench.settle(event.id, Ending::Delivered { unfinished: Vec::new() });
+    }
+    assert!(bench.journal().event(first.unwrap()).await.unwrap().is_none());
+    let size = std::fs::metadata(bench.config.path.join("journal.db")).unwrap().len();
+    assert!(size < 16 << 20, "{size} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn journal_at_max_size_with_unfinished_events_refuses_and_resumes() {
+    let bench = Bench::with(|config| config.max_size = 4 << 20);
+    let body = Bytes::from(vec![b'x'; 512 << 10]);
+    let mut accepted = 0;
+    let refused = loop {
+        let event = Arc::new(Event { body: body.clone(), ..(*bench.event(accepted)).clone() });
+        match bench.journal().append(event, DAY).await {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted < 50, "the limit was not kept");
+    };
+    assert!(matches!(refused, JournalError::Full(_)), "{refused}");
+    assert!(bench.journal().health().failure.unwrap().contains("max_size"));
+    for claim in bench.claim(accepted).await {
+        bench.settle(claim.event.id, Ending::Delivered { unfinished: Vec::new() });
+    }
+    until(async || bench.journal().append(bench.event(1000), None).await.is_ok()).await;
+    assert_eq!(bench.journal().health().failure, None);
+}
