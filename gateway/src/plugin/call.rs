@@ -54,9 +54,10 @@ pub enum CallError {
     #[error("wants to be called again: {reason}")]
     Retry { reason: String, after: Option<Duration> },
     /// The operator must act.
-    #[error("its config is wrong: {0}")]
+    #[error("says that its config is wrong: {0}")]
     Config(String),
-    #[error("{0}")]
+    /// Anything else, and answers that cannot be used.
+    #[error("failed: {0}")]
     Other(String),
     #[error("trapped: {reason}{}", Frames(frames))]
     Trap {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wit_component::ComponentEncoder;
 
@@ -41,16 +41,10 @@ pub(super) fn componentize<'a>(plugin: &str, bytes: &'a [u8]) -> Result<Cow<'a, 
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(PluginError::Precompiled { plugin: plugin.into() });
     }
-    let malformed = |source| PluginError::Malformed { plugin: plugin.into(), source };
-    let Some(Payload::Version { encoding, .. }) =
-        Parser::new(0).parse_all(bytes).next().transpose().map_err(malformed)?
-    else {
-        return Err(PluginError::Empty { plugin: plugin.into() });
-    };
-    match encoding {
-        Encoding::Component => Ok(bytes.into()),
-        Encoding::Module => encode(plugin, bytes).map(Cow::Owned),
+    if Parser::is_component(bytes) {
+        return Ok(bytes.into());
     }
+    encode(plugin, bytes).map(Cow::Owned)
 }
 
 fn encode(plugin: &str, module: &[u8]) -> Result<Vec<u8>, PluginError> {
@@ -154,13 +148,10 @@ fn refuse_other_versions<'a>(
 /// The part of a version that must be equal for two to be compatible: `1` of 1.4.2, `0.1` of 0.1.7, all of a
 /// pre-release.
 fn track(version: &str) -> &str {
-    let parts = if version.contains(['-', '+']) {
-        3
-    } else if version.starts_with("0.") {
-        2
-    } else {
-        1
-    };
+    if version.contains(['-', '+']) {
+        return version;
+    }
+    let parts = if version.starts_with("0.") { 2 } else { 1 };
     version.match_indices('.').nth(parts - 1).map_or(version, |(end, _)| &version[..end])
 }
 

@@ -1,1 +1,197 @@
-//! Guests for tests.
+//! Guests for tests: core modules in the text format around the canonical ABI, and a host to run them on.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use serde_json::Value;
+use wasmtime::component::wit_parser::Resolve;
+use wit_component::StringEncoding;
+
+use super::{Plugin, PluginError, PluginHost, View, bindings::VERSION};
+use crate::{
+    clock::Timestamp,
+    config::{self, Limits},
+    event::{Event, EventId, Headers},
+    telemetry::Metrics,
+    verify::Proof,
+};
+
+/// A guest to be written in the text format. Functions that the bodies may call:
+///
+/// - `$ok`: keep, or configured; `$drop`: drop with the reason `reason`
+/// - `$fail (case)`: the contract's error of that number, with `reason`; `$later (ms)`: retry after so long
+/// - `$message (index, body, length)`: fills in one message; `$messages (count)`: returns that many
+/// - `$header`, `$attribute`, `$body_len`, `$log`, `$count`: the host's
+///
+/// Memory: 512 the result, 1024 `reason`, 2048 the guest's own data, 4096 messages, 65536 the host's allocations.
+pub(crate) struct Wat<'a> {
+    pub(crate) transform: bool,
+    pub(crate) version: &'a str,
+    /// Module fields: data, globals, functions, more imports first.
+    pub(crate) fields: &'a str,
+    /// `(param $ptr i32) (param $len i32) (result i32)`
+    pub(crate) configure: &'a str,
+    /// `(param $e i32) (result i32)`; a transform also gets `$ptr` and `$len` of the body.
+    pub(crate) call: &'a str,
+}
+
+impl Default for Wat<'_> {
+    fn default() -> Self {
+        Self { transform: false, version: VERSION, fields: "", configure: "(call $ok)", call: "(call $ok)" }
+    }
+}
+
+impl Wat<'_> {
+    /// The core module, with the contract in its custom section.
+    pub(crate) fn module(&self) -> Vec<u8> {
+        let mut module = self.bare_module();
+        let mut resolve = Resolve::default();
+        let wit = include_str!("../../../plugin-sdk/wit/sluice.wit").replace(VERSION, self.version);
+        let package = resolve.push_str("sluice.wit", &wit).unwrap();
+        let world = if self.transform { "transform-plugin" } else { "filter-plugin" };
+        let world = resolve.select_world(&[package], Some(world)).unwrap();
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        module
+    }
+
+    /// The core module alone.
+    pub(crate) fn bare_module(&self) -> Vec<u8> {
+        wat::parse_str(self.text()).unwrap()
+    }
+
+    fn text(&self) -> String {
+        let Self { transform, version, fields, configure, call } = *self;
+        let (name, params, args) = if transform {
+            let args = "(local.get $e) (local.get $ptr) (local.get $len)";
+            ("transform", "(param $e i32) (param $ptr i32) (param $len i32)", args)
+        } else {
+            ("filter", "(param $e i32)", "(local.get $e)")
+        };
+        format!(
+            r#"(module
+  (import "sluice:plugin/host@{version}" "log" (func $log (param i32 i32 i32)))
+  (import "sluice:plugin/host@{version}" "count" (func $count (param i32 i32 i64)))
+  (import "sluice:plugin/incoming@{version}" "[method]event.header" (func $header (param i32 i32 i32 i32)))
+  (import "sluice:plugin/incoming@{version}" "[method]event.attribute" (func $attribute (param i32 i32 i32 i32)))
+  (import "sluice:plugin/incoming@{version}" "[method]event.body-len" (func $body_len (param i32) (result i64)))
+  (import "sluice:plugin/incoming@{version}" "[resource-drop]event" (func $release (param i32)))
+  {fields}
+  (memory (export "memory") 3)
+  (global $heap (mut i32) (i32.const 65536))
+  (data (i32.const 1024) "reason")
+  (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+    (global.get $heap)
+    (global.set $heap (i32.and (i32.add (global.get $heap) (i32.add (local.get $size) (i32.const 15))) (i32.const -8))))
+  (func $ok (result i32)
+    (memory.fill (i32.const 512) (i32.const 0) (i32.const 64))
+    (i32.const 512))
+  (func $drop (result i32)
+    (drop (call $ok))
+    (i32.store (i32.const 516) (i32.const 1))
+    (i32.store (i32.const 520) (i32.const 1024))
+    (i32.store (i32.const 524) (i32.const 6))
+    (i32.const 512))
+  (func $fail (param $case i32) (result i32)
+    (drop (call $drop))
+    (i32.store (i32.const 512) (i32.const 1))
+    (i32.store (i32.const 516) (local.get $case))
+    (i32.const 512))
+  (func $later (param $ms i32) (result i32)
+    (drop (call $fail (i32.const 1)))
+    (i32.store (i32.const 528) (i32.const 1))
+    (i32.store (i32.const 532) (local.get $ms))
+    (i32.const 512))
+  (func $message (param $index i32) (param $body i32) (param $length i32)
+    (local $at i32)
+    (local.set $at (i32.add (i32.const 4096) (i32.mul (local.get $index) (i32.const 48))))
+    (i32.store offset=8 (local.get $at) (local.get $body))
+    (i32.store offset=12 (local.get $at) (local.get $length)))
+  (func $messages (param $count i32) (result i32)
+    (drop (call $ok))
+    (i32.store (i32.const 516) (i32.const 4096))
+    (i32.store (i32.const 520) (local.get $count))
+    (i32.const 512))
+  (func (export "sluice:plugin/lifecycle@{version}#configure") (param $ptr i32) (param $len i32) (result i32)
+    {configure})
+  (func $call {params} (result i32) {call})
+  (func $export (export "sluice:plugin/{name}@{version}#{name}") {params} (result i32)
+    (local $result i32)
+    (local.set $result (call $call {args}))
+    (call $release (local.get $e))
+    (local.get $result)))"#
+        )
+    }
+}
+
+/// A filter with this for its call.
+pub(crate) fn filter(call: &str) -> Vec<u8> {
+    Wat { call, ..Wat::default() }.module()
+}
+
+/// A transform with this for its call.
+pub(crate) fn transform(call: &str) -> Vec<u8> {
+    Wat { transform: true, call, ..Wat::default() }.module()
+}
+
+/// A host with a directory for its cache and the plugins' files.
+pub(crate) struct Rig {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) host: PluginHost,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let host = PluginHost::new(dir.path().join("cache"), Arc::clone(&metrics)).unwrap();
+        Self { dir, host, metrics }
+    }
+
+    /// The same directory after a restart.
+    pub(crate) fn restart(self) -> Self {
+        let host = PluginHost::new(self.cache(), Arc::clone(&self.metrics)).unwrap();
+        Self { host, ..self }
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+
+    /// The config of a plugin whose file holds `bytes`.
+    pub(crate) fn plugin(&self, name: &str, bytes: &[u8]) -> config::Plugin {
+        let file = self.dir.path().join(format!("{name}.wasm"));
+        std::fs::write(&file, bytes).unwrap();
+        config::Plugin { name: name.into(), file, sha256: None, limits: Limits::default() }
+    }
+
+    pub(crate) fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        self.host.load(&self.plugin("guest", bytes), &Value::Null)
+    }
+}
+
+/// An event of route `github` with the header `x-kind: opened` and this body.
+pub(crate) fn event(body: &'static str) -> Arc<Event> {
+    let mut headers = Headers::default();
+    headers.append(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
+    headers.append(HeaderName::from_static("x-kind"), HeaderValue::from_static("opened"));
+    Arc::new(Event {
+        id: EventId::generate(),
+        route: "github".into(),
+        received_at: Timestamp::from_millis(1_700_000_000_000),
+        method: Method::POST,
+        path: "/github".into(),
+        query: None,
+        params: Vec::new(),
+        headers,
+        body: Bytes::from_static(body.as_bytes()),
+        event_type: Some("issues".into()),
+        delivery_id: None,
+        proof: Proof::for_tests(),
+    })
+}
+
+pub(crate) fn view(body: &'static str) -> View {
+    View::of(event(body), 1)
+}

@@ -105,7 +105,7 @@ mod tests {
         for _ in 0..3 {
             assert!(matches!(stopwatch.tick(), Ok(UpdateDeadline::Yield(1))));
         }
-        assert_eq!(stopwatch.tick().unwrap_err(), LimitHit::Time { limit: Duration::from_millis(3) });
+        assert_eq!(stopwatch.tick().err().unwrap(), LimitHit::Time { limit: Duration::from_millis(3) });
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Program {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn configure_is_done(&self) -> bool {
+        self.configure.is_none()
+    }
+
     /// Makes an instance, ready to be called.
     pub(super) async fn instantiate(&self, store: &mut Store<Guest>) -> Result<Instance, Fault> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
