@@ -312,7 +312,9 @@ mod tests {
 
     async fn run(guests: &[&[u8]]) -> Outcome {
         let steps: Vec<_> = guests.iter().map(|bytes| (*bytes, OnError::Retry)).collect();
-        pipeline(&Rig::new(), &steps).run(&event("{}"), 1).await
+        let pipeline = pipeline(&Rig::new(), &steps);
+        // Spawned, as dispatch does it: a run can move between threads.
+        tokio::spawn(async move { pipeline.run(&event("{}"), 1).await }).await.unwrap()
     }
 
     fn bodies(outcome: Outcome) -> Vec<String> {

@@ -332,13 +332,16 @@ impl Hasher for Digesting {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PluginError {
-    #[error("failed to start the plugin engine; it needs at least 2 GiB of address space, see `ulimit -v`")]
+    #[error("failed to start the plugin engine; it needs about 3 GiB of address space, see `ulimit -v`")]
     Engine { source: anyhow::Error },
     #[error("failed to start the thread that interrupts plugins")]
     Ticker(#[source] io::Error),
     #[error("failed to read plugin `{plugin}` from `{}`", path.display())]
     Read { plugin: Arc<str>, path: PathBuf, source: io::Error },
-    #[error("plugin `{plugin}`: `{}` is larger than {}, the limit for a plugin", path.display(), iec(MAX_FILE as usize))]
+    #[error(
+        "plugin `{plugin}`: `{}` is larger than {}, the limit for a plugin",
+        path.display(), iec(MAX_FILE as usize)
+    )]
     TooLarge { plugin: Arc<str>, path: PathBuf },
     #[error(
         "plugin `{plugin}`: the SHA-256 of `{}` is {}, the config pins {}; if the new file is wanted, pin it",
@@ -908,31 +911,5 @@ mod tests {
         let entry = entries.next().unwrap().unwrap();
         assert!(entries.next().is_none());
         (entry.path(), entry.metadata().unwrap().modified().unwrap())
-    }
-}
-#[cfg(test)]
-mod bench_tmp {
-    use super::{fixtures::*, *};
-    #[tokio::test]
-    async fn bench_tmp() {
-        let rig = Rig::new();
-        for (name, bytes) in [("filter", filter("(call $ok)")), ("transform", transform("(call $message (i32.const 0) (local.get $ptr) (local.get $len)) (call $messages (i32.const 1))"))] {
-            let t = Instant::now();
-            let plugin = rig.load(&bytes).unwrap();
-            println!("{name} load {:?}", t.elapsed());
-            let body: &'static str = Box::leak("x".repeat(1024).into_boxed_str());
-            let view = view(body);
-            for round in 0..5 {
-                let n = 20000;
-                let t = Instant::now();
-                for _ in 0..n { plugin.call(&view).await.answer.unwrap(); }
-                println!("{name} {round}: {:?}/call", t.elapsed() / n);
-            }
-        }
-        let p = rig.plugin("guest", &filter("(call $ok)"));
-        let rig = rig.restart();
-        let t = Instant::now();
-        rig.host.load(&p, &serde_json::Value::Null).unwrap();
-        println!("cached load {:?}, entry {} bytes", t.elapsed(), std::fs::read_dir(rig.cache()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).max().unwrap());
     }
 }

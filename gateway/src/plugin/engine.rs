@@ -139,3 +139,15 @@ fn pool(span: Span) -> PoolingAllocationConfig {
         .pagemap_scan(Enabled::No);
     pool
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_candidate_makes_an_engine() {
+        for span in Span::candidates() {
+            assert!(Engine::new(&config(span)).is_ok(), "{span:?}");
+        }
+    }
+}

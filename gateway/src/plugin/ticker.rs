@@ -33,11 +33,15 @@ struct Pulse {
 
 impl Ticker {
     pub(super) fn start(engine: &Engine) -> io::Result<Self> {
+        Self::start_lingering(engine, LINGER)
+    }
+
+    fn start_lingering(engine: &Engine, linger: u32) -> io::Result<Self> {
         let pulse = Arc::new(Pulse::default());
         // Weak: the thread must not keep the engine, and all its code, alive.
         let (engine, seen) = (engine.weak(), Arc::clone(&pulse));
         let thread =
-            thread::Builder::new().name("sluice-epoch".into()).spawn(move || tick(&engine, &seen))?;
+            thread::Builder::new().name("sluice-epoch".into()).spawn(move || tick(&engine, &seen, linger))?;
         Ok(Self { pulse, thread: thread.thread().clone() })
     }
 
@@ -67,12 +71,12 @@ impl Drop for Held<'_> {
     }
 }
 
-fn tick(engine: &EngineWeak, pulse: &Pulse) {
+fn tick(engine: &EngineWeak, pulse: &Pulse, linger: u32) {
     let mut idle = 0;
     while !pulse.stopped.load(Ordering::SeqCst) {
         if pulse.running.load(Ordering::SeqCst) > 0 {
             idle = 0;
-        } else if idle == LINGER {
+        } else if idle == linger {
             thread::park();
             idle = 0;
             continue;
@@ -82,5 +86,43 @@ fn tick(engine: &EngineWeak, pulse: &Pulse) {
         thread::sleep(TICK);
         let Some(engine) = engine.upgrade() else { return };
         engine.increment_epoch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Config, Instance, Module, Store, Trap};
+
+    use super::*;
+
+    fn engine() -> Engine {
+        Engine::new(Config::new().epoch_interruption(true)).unwrap()
+    }
+
+    #[test]
+    fn guest_is_interrupted_by_a_thread_that_slept() {
+        let engine = engine();
+        let ticker = Ticker::start_lingering(&engine, 0).unwrap();
+        let spin = wat::parse_str(r#"(module (func (export "spin") (loop $again (br $again))))"#).unwrap();
+        let spin = Module::new(&engine, spin).unwrap();
+        for _ in 0..20 {
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &spin, &[]).unwrap();
+            let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
+            store.set_epoch_deadline(1);
+            let _held = ticker.hold();
+            let error = spin.call(&mut store, ()).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&Trap::Interrupt));
+        }
+    }
+
+    #[test]
+    fn thread_ends_with_the_ticker() {
+        let ticker = Ticker::start_lingering(&engine(), 0).unwrap();
+        let pulse = Arc::clone(&ticker.pulse);
+        drop(ticker);
+        while Arc::strong_count(&pulse) > 1 {
+            thread::yield_now();
+        }
     }
 }
