@@ -1,6 +1,8 @@
-//! The command line: `sluice run`, `check`, `send` and the rest. The only part that speaks on stdout.
+//! The command line. The only part that speaks on stdout.
 
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
 
 pub mod check;
 
@@ -12,11 +14,71 @@ pub mod events;
 
 mod output;
 
+pub mod run;
+
 pub mod schema;
 
 pub mod send;
 
+/// Receives webhooks, proves who sent them, writes them down, shapes them with WebAssembly plugins, and delivers
+/// the result until it has arrived.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the gateway until SIGTERM or SIGINT; SIGHUP reloads.
+    Run(run::RunArgs),
+    /// Checks a config file and its plugins, and reports every mistake in one go.
+    Check(check::CheckArgs),
+    /// Prints the JSON Schema of the config file, for editors.
+    Schema(schema::SchemaArgs),
+    /// Signs a test webhook and posts it.
+    Send(send::SendArgs),
+    /// Lists, explains and replays events of a running gateway.
+    Events {
+        #[command(flatten)]
+        gateway: connection::ConnectionArgs,
+        #[command(subcommand)]
+        command: events::EventsCommand,
+    },
+    /// Lists and replays dead letters of a running gateway.
+    Dead {
+        #[command(flatten)]
+        gateway: connection::ConnectionArgs,
+        #[command(subcommand)]
+        command: dead::DeadCommand,
+    },
+}
+
 /// Runs the command line. 0: done, 1: failed while running, 2: bad usage or config.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(&args, run::check_plugins),
+        Command::Schema(args) => schema::schema(&args),
+        Command::Send(args) => block_on(send::send(args)),
+        Command::Events { gateway, command } => block_on(done(events::run(command, &gateway))),
+        Command::Dead { gateway, command } => block_on(done(dead::run(command, &gateway))),
+    }
+}
+
+/// Runs one of the commands that talk to a gateway and are then done.
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(command)) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn done(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    command.await.map(|()| ExitCode::SUCCESS)
 }

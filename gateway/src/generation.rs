@@ -9,7 +9,9 @@ use crate::{
     config::{self, Config},
     ingest::{RouteLimiter, RouteMetrics},
     pipeline::Pipeline,
-    route::Router,
+    plugin::{PluginError, PluginHost},
+    route::{RouteConflict, Router},
+    telemetry::{Chain, Metrics},
     verify::Verifier,
 };
 
@@ -32,4 +34,86 @@ pub struct LiveRoute {
     /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
     pub limiter: Option<Arc<RouteLimiter>>,
     pub metrics: RouteMetrics,
+}
+
+/// Why a config that is right by itself cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    #[error(transparent)]
+    Routes(#[from] RouteConflict),
+    #[error("{}", list(.0))]
+    Plugins(Vec<StepError>),
+}
+
+/// Why one step of a route's pipeline cannot run.
+#[derive(Debug, thiserror::Error)]
+#[error("route `{route}`")]
+pub struct StepError {
+    pub route: Arc<str>,
+    pub source: PluginError,
+}
+
+impl Generation {
+    /// Loads and configures every plugin and builds every route; what `previous` counts or holds for a route that
+    /// is still the same lives on. Blocks while plugins compile: not for async tasks.
+    ///
+    /// # Errors
+    /// Every plugin that cannot be used, at once.
+    pub fn build(
+        number: u64,
+        config: Config,
+        plugins: &PluginHost,
+        metrics: &Metrics,
+        previous: Option<&Self>,
+    ) -> Result<Self, BuildError> {
+        let router = Router::build(&config.routes)?;
+        let mut routes = HashMap::with_capacity(config.routes.len());
+        let mut broken = Vec::new();
+        for route in &config.routes {
+            match Pipeline::build(route, plugins, metrics) {
+                Ok(pipeline) => {
+                    let before = previous.and_then(|previous| previous.routes.get(&route.name));
+                    let live = LiveRoute::new(route.clone(), pipeline, metrics, before);
+                    routes.insert(route.name.clone(), Arc::new(live));
+                }
+                Err(source) => broken.push(StepError { route: route.name.clone(), source }),
+            }
+        }
+        if !broken.is_empty() {
+            return Err(BuildError::Plugins(broken));
+        }
+        Ok(Self { number, config, router, routes })
+    }
+}
+
+impl LiveRoute {
+    fn new(
+        config: Arc<config::Route>,
+        pipeline: Pipeline,
+        metrics: &Metrics,
+        before: Option<&Arc<Self>>,
+    ) -> Self {
+        Self {
+            verifier: Verifier::new(&config.verify),
+            pipeline,
+            limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
+            metrics: RouteMetrics::new(metrics, &config.name),
+            config,
+        }
+    }
+}
+
+impl BuildError {
+    /// Each problem on its own, with its causes.
+    pub fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Routes(conflict) => vec![conflict.to_string()],
+            Self::Plugins(broken) => broken.iter().map(|step| Chain(step).to_string()).collect(),
+        }
+    }
+}
+
+fn list(broken: &[StepError]) -> String {
+    broken.iter().map(|step| Chain(step).to_string()).collect::<Vec<_>>().join("\n")
 }

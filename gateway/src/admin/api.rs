@@ -37,6 +37,9 @@ pub struct Summary(#[serde(with = "SummaryShape")] pub EventSummary);
 pub struct Record {
     #[serde(flatten)]
     pub summary: Summary,
+    /// Why it was dropped, or why its pipeline gave it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     pub method: String,
     pub path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,6 +161,7 @@ impl From<EventRecord> for Record {
                 event_type: event.event_type.clone(),
                 delivery_id: event.delivery_id.clone(),
             }),
+            reason: record.reason,
             method: event.method.to_string(),
             path: event.path.clone(),
             query: event.query.clone(),

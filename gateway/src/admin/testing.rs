@@ -221,6 +221,7 @@ impl Journal for FakeJournal {
             unfinished: vec![dead_delivery(event.id)],
             event,
             state: EventState::Dead,
+            reason: None,
             trail: trail(),
         }))
     }

@@ -31,6 +31,7 @@ use crate::{
     config::{self, Admin, Config, Destination, Server, Verify},
     event::{Event, EventId, Headers},
     generation::{Current, Generation, LiveRoute},
+    ingest::RouteMetrics,
     journal::*,
     lane::Lanes,
     pipeline::Pipeline,
@@ -442,7 +443,13 @@ pub(crate) fn config(destinations: Vec<Destination>) -> Config {
 /// A generation whose routes have no plugins.
 pub(crate) fn current(config: Config) -> Current {
     let live = |route: &Arc<config::Route>| {
-        let live = LiveRoute { config: route.clone(), verifier: Verifier {}, pipeline: Pipeline::default() };
+        let live = LiveRoute {
+            config: route.clone(),
+            verifier: Verifier::new(&route.verify),
+            pipeline: Pipeline::default(),
+            limiter: None,
+            metrics: RouteMetrics::new(&Metrics::new(), &route.name),
+        };
         (route.name.clone(), Arc::new(live))
     };
     let routes: HashMap<_, _> = config.routes.iter().map(live).collect();

@@ -320,7 +320,7 @@ async fn a_new_certificate_counts_from_the_next_handshake() {
     let url = format!("https://localhost:{}/in", served.addr.port());
     let client = || trusting(&renewed, &served).build().unwrap();
     assert!(client().post(&url).body("{}").send().await.is_err());
-    tls.reload(&files).unwrap();
+    tls.install(tls.read(&files).unwrap());
     assert!(client().post(&url).body("{}").send().await.is_ok());
 }
 

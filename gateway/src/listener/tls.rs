@@ -22,6 +22,9 @@ pub struct Tls {
     provider: Arc<CryptoProvider>,
 }
 
+/// A certificate and its key that fit together, not in use yet.
+pub struct NewCertificate(Arc<CertifiedKey>);
+
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -54,13 +57,17 @@ impl Tls {
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificate, provider })
     }
 
-    /// Reads both files again; handshakes from now on use what they hold. Open connections go on as they are.
+    /// Reads both files again, for [`install`](Self::install).
     ///
     /// # Errors
     /// As [`load`](Self::load); the certificate in use stays.
-    pub fn reload(&self, files: &config::Tls) -> Result<(), TlsError> {
-        self.certificate.0.store(Arc::new(read(files, &self.provider)?));
-        Ok(())
+    pub fn read(&self, files: &config::Tls) -> Result<NewCertificate, TlsError> {
+        read(files, &self.provider).map(Arc::new).map(NewCertificate)
+    }
+
+    /// Puts a certificate in use, for every handshake from now on. Open connections go on as they are.
+    pub fn install(&self, new: NewCertificate) {
+        self.certificate.0.store(new.0);
     }
 
     pub(super) fn acceptor(&self) -> &TlsAcceptor {
@@ -121,11 +128,11 @@ pub(super) mod tests {
         let (files, first) = self_signed(dir.path());
         let tls = Tls::load(&files).unwrap();
         fs::write(&files.cert, "not a certificate").unwrap();
-        assert!(matches!(tls.reload(&files), Err(TlsError::NoCert { .. })));
+        assert!(matches!(tls.read(&files), Err(TlsError::NoCert { .. })));
         assert_eq!(tls.certificate.0.load().cert, [first]);
 
         let (files, second) = self_signed(dir.path());
-        tls.reload(&files).unwrap();
+        tls.install(tls.read(&files).unwrap());
         assert_eq!(tls.certificate.0.load().cert, [second]);
     }
 

@@ -35,6 +35,9 @@ fn head(record: &Record) -> String {
     let mut text = String::new();
     field(&mut text, "event", &event.id.to_string());
     field(&mut text, "state", &state_name(event.state));
+    if let Some(reason) = &record.reason {
+        field(&mut text, "reason", reason);
+    }
     field(&mut text, "route", &event.route);
     field(&mut text, "received", &event.received_at.to_string());
     field(&mut text, "request", &format!("{} {}{query}", record.method, record.path));
@@ -150,6 +153,7 @@ mod tests {
                 event_type: Some("issues".into()),
                 delivery_id: None,
             }),
+            reason: None,
             method: "POST".into(),
             path: "/github".into(),
             query: Some("x=1".into()),

@@ -102,8 +102,10 @@ impl Group<'_, '_> {
     }
 
     fn revive(&mut self, row: &DeadRow, now: Timestamp) -> rusqlite::Result<()> {
-        let state: i64 =
-            self.conn.prepare_cached("SELECT state FROM outcome WHERE seq = ?1")?.query_row([row.seq], |row| row.get(0))?;
+        let state: i64 = self
+            .conn
+            .prepare_cached("SELECT state FROM outcome WHERE seq = ?1")?
+            .query_row([row.seq], |row| row.get(0))?;
         self.reopen(row.seq, stored::state(Some(state)), now)?;
         self.effects.dead_letters -= 1;
         if row.destination == 0 {

@@ -1,0 +1,121 @@
+//! `sluice run`: logs, config, gateway, addresses, wait, drain.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    clock::SystemClock,
+    config::{Config, ProcessEnv},
+    gateway::{Gateway, Listeners, StartError},
+    generation::Generation,
+    listener::tls::Tls,
+    plugin::PluginHost,
+    telemetry::{Chain, LogArgs, Metrics},
+};
+
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The config file.
+    #[arg(short, long, value_name = "FILE", env = "SLUICE_CONFIG", default_value = "sluice.toml")]
+    config: PathBuf,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Runs the gateway. Exits with 0 after a shutdown, 1 if it could not run, 2 if the config is wrong.
+pub fn run(args: RunArgs) -> ExitCode {
+    if let Err(error) = args.log.init() {
+        eprintln!("error: {}", Chain(&error));
+        return ExitCode::from(2);
+    }
+    let (config, warnings) = match Config::load(&args.config, &ProcessEnv) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            eprintln!("{report}");
+            return ExitCode::from(2);
+        }
+    };
+    warnings.iter().for_each(|warning| warn!("{}", warning.line()));
+    match serve(args.config, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure:#}");
+            let is_config = failure.downcast_ref::<StartError>().is_some_and(StartError::is_config);
+            ExitCode::from(if is_config { 2 } else { 1 })
+        }
+    }
+}
+
+/// Loads what a config names, as `run` would: its plugins above all. What is wrong with it, each on its own.
+pub fn check_plugins(config: &Config) -> Vec<String> {
+    let tls =
+        config.server.tls.as_ref().map(Tls::load).transpose().map_err(|error| Chain(&error).to_string());
+    let metrics = Arc::new(Metrics::new());
+    let generation = match PluginHost::new(config.journal.path.join("plugins"), metrics.clone()) {
+        Ok(plugins) => Generation::build(1, config.clone(), &plugins, &metrics, None)
+            .map_or_else(|error| error.problems(), |_| Vec::new()),
+        Err(error) => vec![Chain(&error).to_string()],
+    };
+    tls.err().into_iter().chain(generation).collect()
+}
+
+#[tokio::main]
+async fn serve(config_file: PathBuf, config: Config) -> anyhow::Result<()> {
+    let (listen, admin, grace) = (config.server.listen, config.admin.listen, config.server.grace);
+    let clock = Arc::new(SystemClock);
+    let gateway = tokio::task::spawn_blocking(move || Gateway::open(config_file, config, clock)).await??;
+    let listeners =
+        Listeners { ingest: bind(listen, "listening").await?, admin: bind(admin, "admin listening").await? };
+    let shutdown = CancellationToken::new();
+    let signals = tokio::spawn(obey_signals(gateway.clone(), shutdown.clone())?);
+    info!(generation = gateway.generation(), "ready");
+    let drained = gateway.run(listeners, shutdown).await;
+    signals.abort();
+    if drained {
+        info!("stopped: everything in hand was finished");
+    } else {
+        warn!(
+            ?grace,
+            "stopped at the end of the grace time: what was in hand is delivered after the next start"
+        );
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, announcement: &'static str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("failed to listen on `{address}`; is another process using that port?"))?;
+    info!(addr = %listener.local_addr()?, "{announcement}");
+    Ok(listener)
+}
+
+/// SIGTERM and SIGINT shut down, SIGHUP reloads.
+fn obey_signals(
+    gateway: Arc<Gateway>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let listen = |kind| -> anyhow::Result<Signal> { signal(kind).context("failed to listen for signals") };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                // Its outcome is logged where it happens.
+                _ = hangup.recv() => drop(gateway.reload().await),
+            }
+        }
+        info!("shutting down");
+        shutdown.cancel();
+    })
+}
