@@ -122,15 +122,15 @@ impl incoming::HostEvent for Guest {
     }
 
     fn header(&mut self, _: Resource<View>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(self.view()?.headers().get(&name).map(|value| value.as_bytes().to_vec()))
+        Ok(self.view()?.header_values(&name).next().map(|value| value.as_bytes().to_vec()))
     }
 
     fn header_values(&mut self, _: Resource<View>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
-        Ok(self.view()?.headers().get_all(&name).map(|value| value.as_bytes().to_vec()).collect())
+        Ok(self.view()?.header_values(&name).map(|value| value.as_bytes().to_vec()).collect())
     }
 
     fn headers(&mut self, _: Resource<View>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
-        let headers = self.view()?.headers().iter();
+        let headers = self.view()?.headers();
         Ok(headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect())
     }
 

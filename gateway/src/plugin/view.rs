@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 
 use crate::event::{Event, Headers, Message};
 
@@ -51,8 +52,22 @@ impl View {
         self.attempt
     }
 
-    pub fn headers(&self) -> &Headers {
-        self.draft.as_ref().map_or(&self.event.headers, |draft| &draft.message.headers)
+    /// The values of a header: those that the step before gave it, else those received.
+    pub fn header_values(&self, name: &str) -> impl Iterator<Item = &HeaderValue> {
+        let made = self.made().filter(|made| made.get(name).is_some());
+        made.unwrap_or(&self.event.headers).get_all(name)
+    }
+
+    /// All headers: those that the step before gave, and those received that it did not replace.
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let made = self.made();
+        let received = self.event.headers.iter();
+        let left = received.filter(move |(name, _)| made.is_none_or(|made| made.get(name.as_str()).is_none()));
+        made.into_iter().flat_map(Headers::iter).chain(left)
+    }
+
+    fn made(&self) -> Option<&Headers> {
+        self.draft.as_ref().map(|draft| &draft.message.headers)
     }
 
     pub fn body(&self) -> &Bytes {
