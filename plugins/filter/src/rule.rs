@@ -17,10 +17,10 @@ use test::Test;
 #[derive(Debug)]
 pub(crate) enum Rule {
     /// Every one holds. Not empty.
-    All(Vec<Rule>),
+    All(Vec<Self>),
     /// At least one holds. Not empty.
-    Any(Vec<Rule>),
-    Not(Box<Rule>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Test(Test),
 }
 
