@@ -104,3 +104,8 @@ mod event;
 mod filter;
 mod message;
 mod transform;
+
+/// The README's plugin compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

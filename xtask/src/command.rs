@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail};
 /// # Errors
 /// If it can't be started or ends with a failure; the message holds its command line.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("failed to start {command:?}"))?;
+    let status = command.status().with_context(|| format!("failed to start `{}`", shown(command)))?;
     if !status.success() {
-        bail!("{command:?} failed: {status}");
+        bail!("`{}` failed: {status}", shown(command));
     }
     Ok(())
 }
@@ -24,8 +24,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// If it can't be started or ends with a failure; the message holds what it printed on stderr.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("failed to start {command:?}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("failed to start `{}`", shown(command)))?;
     if !output.status.success() {
         bail!(
             "{command:?} failed: {}\n{}",
@@ -34,9 +36,23 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         );
     }
     Ok(String::from_utf8(output.stdout)
-        .with_context(|| format!("{command:?} printed no text"))?
+        .with_context(|| format!("`{}` printed no text", shown(command)))?
         .trim()
         .to_owned())
+}
+
+/// The command line as a person would type it, without the options (`-o key=value`) that only machines do.
+fn shown(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    let mut args = command.get_args().map(|arg| arg.to_string_lossy());
+    while let Some(arg) = args.next() {
+        if arg == "-o" {
+            args.next();
+        } else {
+            words.push(arg);
+        }
+    }
+    words.join(" ")
 }
 
 /// The cargo that runs this xtask.

@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, cell::OnceCell, fmt};
 
-use serde::Deserialize;
 use sluice_plugin::{
     Body, Error, Event,
     json::{Pointer, Pointers, Selected, Slot},
@@ -21,8 +20,7 @@ pub(crate) enum Subject {
 }
 
 /// A property of the event itself.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Property {
     Type,
     Route,

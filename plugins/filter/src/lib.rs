@@ -4,14 +4,18 @@
 //! for, and of the body only what the rules name is read.
 
 use serde::Deserialize;
-use sluice_plugin::{Decision, Error, Event, Filter, json::Pointers};
+use serde_json::value::RawValue;
+use sluice_plugin::{
+    Decision, Error, Event, Filter,
+    json::{Pointers, Raw},
+};
 
 mod facts;
 mod rule;
 mod value;
 
 use facts::Facts;
-use rule::{RawRule, Rule};
+use rule::Rule;
 
 struct KeepWhere {
     rule: Rule,
@@ -22,7 +26,7 @@ struct KeepWhere {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
-    r#where: RawRule,
+    r#where: Box<RawValue>,
 }
 
 impl Filter for KeepWhere {
@@ -30,7 +34,8 @@ impl Filter for KeepWhere {
 
     fn configure(config: Config) -> Result<Self, Error> {
         let mut pointers = Pointers::new();
-        let rule = Rule::compile(config.r#where, "where", &mut pointers)?;
+        let rule = Raw::parse(config.r#where.get().as_bytes())?;
+        let rule = Rule::compile(rule, "where", &mut pointers)?;
         Ok(Self { rule, pointers })
     }
 

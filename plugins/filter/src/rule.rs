@@ -1,63 +1,33 @@
 //! Rules: groups of tests, and what to say when one fails.
 
-use serde::Deserialize;
 use sluice_plugin::{
     Error,
-    json::{Pointer, Pointers},
+    json::{Pointers, Raw},
 };
 
-use crate::{
-    facts::{Facts, Property, Subject},
-    value::{Expected, Number},
-};
+use crate::facts::{Facts, Subject};
 
+mod raw;
 mod test;
 
-use test::{Condition, Test};
-
-/// A rule as the operator writes it: a group, or a test with one subject.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawRule {
-    all: Option<Vec<RawRule>>,
-    any: Option<Vec<RawRule>>,
-    not: Option<Box<RawRule>>,
-
-    body: Option<Pointer>,
-    header: Option<String>,
-    query: Option<String>,
-    param: Option<String>,
-    event: Option<Property>,
-
-    equals: Option<Expected>,
-    not_equals: Option<Expected>,
-    r#in: Option<Vec<Expected>>,
-    not_in: Option<Vec<Expected>>,
-    exists: Option<bool>,
-    prefix: Option<String>,
-    suffix: Option<String>,
-    contains: Option<String>,
-    gt: Option<Number>,
-    gte: Option<Number>,
-    lt: Option<Number>,
-    lte: Option<Number>,
-}
+use raw::{Group, RawRule};
+use test::Test;
 
 /// A rule that makes sense.
 #[derive(Debug)]
 pub(crate) enum Rule {
     /// Every one holds. Not empty.
-    All(Vec<Rule>),
+    All(Vec<Self>),
     /// At least one holds. Not empty.
-    Any(Vec<Rule>),
-    Not(Box<Rule>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Test(Test),
 }
 
 impl Rule {
     /// Checks a rule and notes the places of the body that it is about. `path` is where it stands in the config.
-    pub(crate) fn compile(raw: RawRule, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
-        let (groups, subjects, conditions) = raw.split(pointers);
+    pub(crate) fn compile(raw: Raw<'_>, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
+        let RawRule { groups, subjects, conditions } = RawRule::read(raw, path, pointers)?;
         let wrong = |what: &str| Err(Error::config(format_args!("`{path}`: {what}")));
         let mut groups = groups.into_iter();
         let mut subjects = subjects.into_iter();
@@ -80,10 +50,10 @@ impl Rule {
         }
     }
 
-    fn compile_group(group: Group, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
+    fn compile_group(group: Group<'_>, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
         let (name, rules) = match group {
             Group::Not(rule) => {
-                return Ok(Self::Not(Box::new(Self::compile(*rule, &format!("{path}.not"), pointers)?)));
+                return Ok(Self::Not(Box::new(Self::compile(rule, &format!("{path}.not"), pointers)?)));
             }
             Group::All(rules) => ("all", rules),
             Group::Any(rules) => ("any", rules),
@@ -93,9 +63,10 @@ impl Rule {
         }
         let rules = rules.into_iter().enumerate();
         let rules = rules.map(|(i, rule)| Self::compile(rule, &format!("{path}.{name}[{i}]"), pointers));
-        let mut rules = rules.collect::<Result<Vec<_>, _>>()?;
-        // The order does not change the outcome, but the body may then not be needed.
-        rules.sort_by_key(Self::needs_body);
+        // The order does not change the outcome, but with these last the body may not be needed.
+        let (with_body, mut rules): (Vec<_>, Vec<_>) =
+            rules.collect::<Result<Vec<_>, _>>()?.into_iter().partition(Self::needs_body);
+        rules.extend(with_body);
         Ok(if name == "all" { Self::All(rules) } else { Self::Any(rules) })
     }
 
@@ -162,47 +133,4 @@ fn first(rules: &[Rule], check: impl Fn(&Rule) -> Result<bool, Error>) -> Result
         }
     }
     Ok(None)
-}
-
-enum Group {
-    All(Vec<RawRule>),
-    Any(Vec<RawRule>),
-    Not(Box<RawRule>),
-}
-
-impl RawRule {
-    /// What it has of each sort; a rule that makes sense has one group or one subject.
-    fn split(self, pointers: &mut Pointers) -> (Vec<Group>, Vec<Subject>, Vec<Condition>) {
-        let Self { all, any, not, body, header, query, param, event, .. } = self;
-        let groups = [all.map(Group::All), any.map(Group::Any), not.map(Group::Not)];
-        let subjects = [
-            body.map(|pointer| Subject::Body { slot: pointers.add(&pointer), pointer }),
-            header.map(|name| Subject::Header(name.to_ascii_lowercase())),
-            query.map(Subject::Query),
-            param.map(Subject::Param),
-            event.map(Subject::Event),
-        ];
-        let Self {
-            equals, not_equals, r#in, not_in, exists, prefix, suffix, contains, gt, gte, lt, lte, ..
-        } = self;
-        let conditions = [
-            exists.map(Condition::Exists),
-            equals.map(Condition::Equals),
-            not_equals.map(Condition::NotEquals),
-            r#in.map(Condition::In),
-            not_in.map(Condition::NotIn),
-            prefix.map(Condition::Prefix),
-            suffix.map(Condition::Suffix),
-            contains.map(Condition::Contains),
-            gt.map(Condition::Gt),
-            gte.map(Condition::Gte),
-            lt.map(Condition::Lt),
-            lte.map(Condition::Lte),
-        ];
-        (
-            groups.into_iter().flatten().collect(),
-            subjects.into_iter().flatten().collect(),
-            conditions.into_iter().flatten().collect(),
-        )
-    }
 }

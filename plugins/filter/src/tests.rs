@@ -219,9 +219,19 @@ fn contradictions_are_refused() {
 #[test]
 fn misspelt_keys_are_refused_by_path() {
     let error = testing::filter::<KeepWhere>(r#"{"where": {"all": [{"bdy": "/a"}]}}"#).err().unwrap();
-    assert!(error.to_string().starts_with("`where.all[0].bdy`: unknown field `bdy`"), "{error}");
+    assert!(error.to_string().starts_with("`where.all[0].bdy`: unknown key; a rule has"), "{error}");
     let error = testing::filter::<KeepWhere>(r#"{"where": {"body": "a", "equals": 1}}"#).err().unwrap();
     assert_eq!(error.to_string(), "`where.body`: `a` is not a JSON pointer: it must begin with `/`");
+    refused(r#"{"body": "/a", "equals": [1]}"#, "`where.equals`: expected a string, a number or a boolean");
+    refused(r#"{"body": "/a", "gt": "1"}"#, "`where.gt`: expected a number");
+    refused(r#"{"body": "/a", "in": 1}"#, "`where.in`: expected a list");
+    refused(r#"{"body": "/a", "exists": 1}"#, "`where.exists`: expected a boolean");
+    refused(r#"{"header": 1, "exists": true}"#, "`where.header`: expected a string");
+    refused(r#"{"not": 1}"#, "`where.not`: expected a table");
+    refused(
+        r#"{"event": "id", "exists": true}"#,
+        "`where.event`: unknown property `id`, expected `type`, `route`, `method` or `path`",
+    );
     let error = testing::filter::<KeepWhere>("null").err().unwrap();
     assert_eq!(error.to_string(), "missing field `where`");
 }

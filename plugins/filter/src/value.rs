@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, cmp::Ordering, fmt};
 
-use serde::{Deserialize, Deserializer, de};
 use sluice_plugin::json::{Kind, Raw};
 
 /// What an event has.
@@ -92,17 +91,6 @@ impl fmt::Display for Expected {
     }
 }
 
-impl<'de> Deserialize<'de> for Expected {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::String(text) => Ok(Self::Text(text)),
-            serde_json::Value::Bool(bool) => Ok(Self::Bool(bool)),
-            serde_json::Value::Number(number) => Ok(Self::Number(number.into())),
-            _ => Err(de::Error::custom("expected a string, a number or a boolean")),
-        }
-    }
-}
-
 /// A number of any size: whole ones compare exactly, others as 64-bit floats.
 #[derive(Clone, Debug)]
 pub(crate) struct Number {
@@ -112,22 +100,9 @@ pub(crate) struct Number {
 }
 
 impl Number {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let float = text.parse().ok().filter(|float: &f64| !float.is_nan())?;
         Some(Self { text: text.to_owned(), whole: text.parse().ok(), float })
-    }
-}
-
-impl From<serde_json::Number> for Number {
-    fn from(number: serde_json::Number) -> Self {
-        let text = number.to_string();
-        Self { whole: text.parse().ok(), float: number.as_f64().unwrap_or(f64::MAX), text }
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde_json::Number::deserialize(deserializer).map(Self::from)
     }
 }
 

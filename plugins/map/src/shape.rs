@@ -24,9 +24,9 @@ pub(crate) enum Shape {
         default: Option<String>,
     },
     Text(Template),
-    Array(Vec<Shape>),
+    Array(Vec<Self>),
     /// Members in the config's order: the name as JSON with its colon, and the value.
-    Object(Vec<(String, Shape)>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Shape {

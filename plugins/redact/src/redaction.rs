@@ -24,7 +24,7 @@ pub(crate) enum Action {
 struct Node {
     action: Option<Action>,
     /// By name; `*` stands for every member or element.
-    children: Vec<(String, Node)>,
+    children: Vec<(String, Self)>,
 }
 
 impl Redaction {
