@@ -139,7 +139,8 @@ impl SqliteJournal {
         let lock = lock_directory(&config.path)?;
         let database = config.path.join("journal.db");
         let conn = schema::open(&database)?;
-        let (shared, recovered) = Shared::load(&conn, &database, clock).map_err(|e| schema::refuse(&database, e))?;
+        let (shared, recovered) =
+            Shared::load(&conn, &database, clock).map_err(|e| schema::refuse(&database, e))?;
         let reserve = Reserve::new(&config.path);
         if let Err(error) = reserve.hold() {
             shared.status.full(&format!("no room for the reserve: {error}"));
@@ -203,10 +204,9 @@ impl Journal for SqliteJournal {
     async fn append(&self, event: Arc<Event>, dedupe: Option<Duration>) -> Result<Appended, JournalError> {
         let head = record::encode_event(&event);
         let crc = record::checksum(&head, &event.body);
-        let dedupe = dedupe.zip(event.delivery_id.as_deref()).map(|(window, delivery_id)| Dedupe {
-            key: dedupe::key(&event.route, delivery_id),
-            window,
-        });
+        let dedupe = dedupe
+            .zip(event.delivery_id.as_deref())
+            .map(|(window, delivery_id)| Dedupe { key: dedupe::key(&event.route, delivery_id), window });
         let kib = (event.body.len() / 1024 + 1).min(QUEUED_KIB) as u32;
         let room = self.queued.clone().acquire_many_owned(kib).await.ok();
         self.ask(|reply| Op::Append(Append { event, head, crc, dedupe, reply, _room: room })).await
@@ -266,7 +266,9 @@ impl Journal for SqliteJournal {
 
     async fn event(&self, id: EventId) -> Result<Option<EventRecord>, JournalError> {
         match self.query(move |shared, conn| history::event(shared, conn, id)).await? {
-            Some(None) => Err(JournalError::Query(format!("the journal's copy of event {id} is damaged").into())),
+            Some(None) => {
+                Err(JournalError::Query(format!("the journal's copy of event {id} is damaged").into()))
+            }
             Some(record) => Ok(record),
             None => Ok(None),
         }
@@ -378,7 +380,8 @@ impl Shared {
 fn lock_directory(path: &Path) -> Result<File, JournalError> {
     let open = |source| JournalError::Open { path: path.to_owned(), source };
     std::fs::create_dir_all(path).map_err(open)?;
-    let lock = File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(open)?;
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(open)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path: path.to_owned() }),
@@ -403,7 +406,8 @@ fn spawn_writer(
     let (next_seq, low_water) = (recovered.tail + 1, recovered.open_from);
     thread::Builder::new().name("journal-writer".into()).spawn(move || {
         let _latch = Latch(shared.clone());
-        let prepared = Hot::prepare(&conn).and_then(|hot| Ok((hot, Memory::load(&conn, shared.clock.now())?)));
+        let prepared =
+            Hot::prepare(&conn).and_then(|hot| Ok((hot, Memory::load(&conn, shared.clock.now())?)));
         let (hot, memory) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return drop(shared.status.poison(&format!("failed to start the writer: {error}"))),

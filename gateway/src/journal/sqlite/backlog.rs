@@ -88,11 +88,17 @@ struct Found {
 }
 
 /// Leases up to `max` deliveries to `destination` that are due. Blocks.
-pub(super) fn claim(shared: &Shared, destination: &str, now: Timestamp, max: usize) -> Result<Due, JournalError> {
+pub(super) fn claim(
+    shared: &Shared,
+    destination: &str,
+    now: Timestamp,
+    max: usize,
+) -> Result<Due, JournalError> {
     // Holding the connection makes this the only claim: what is not in hand below stays so until `lease`.
     let conn = shared.dispatch_connection();
     let Some(in_hand) = shared.backlog.in_hand(destination) else { return Ok(Due::default()) };
-    let found = read(&conn, &shared.names, destination, now, max, &in_hand).map_err(|e| query_failed(shared, e))?;
+    let found =
+        read(&conn, &shared.names, destination, now, max, &in_hand).map_err(|e| query_failed(shared, e))?;
     shared.backlog.lease(destination, &found);
     drop(conn);
     found.damaged.into_iter().for_each(|key| bury(shared, key, now));
@@ -139,7 +145,11 @@ fn key(row: &Row<'_>, destination: &Arc<str>) -> rusqlite::Result<DeliveryKey> {
     Ok(DeliveryKey { event: stored::id(row, 2)?, destination: destination.clone(), index: row.get(3)? })
 }
 
-fn read_delivery(conn: &Connection, names: &Names, row: i64) -> rusqlite::Result<Result<Delivery, DeliveryKey>> {
+fn read_delivery(
+    conn: &Connection,
+    names: &Names,
+    row: i64,
+) -> rusqlite::Result<Result<Delivery, DeliveryKey>> {
     let sql = stored::select_delivery("d.id = ?1");
     conn.prepare_cached(&sql)?.query_row([row], |row| stored::delivery(row, names))
 }

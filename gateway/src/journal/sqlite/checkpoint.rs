@@ -54,7 +54,9 @@ impl Checkpoints {
         if self.is_asked || !self.groups.is_multiple_of(LOOK_EVERY) {
             return;
         }
-        if let Ok((log, copied)) = frames(conn, "NOOP") && log - copied >= FRAMES {
+        if let Ok((log, copied)) = frames(conn, "NOOP")
+            && log - copied >= FRAMES
+        {
             self.is_asked = self.wanted.as_ref().is_some_and(|wanted| wanted.try_send(()).is_ok());
         }
     }
@@ -106,7 +108,8 @@ fn serve(requests: &Receiver<()>, shared: &Shared, copied: &AtomicBool) {
 
 /// Runs a checkpoint: the frames in the log, and how many of them are in the database file.
 fn frames(conn: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
-    conn.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+    conn.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
+        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
 /// No room to grow the file passes; the log keeps what it has. Anything else does not: after a failed fsync nobody

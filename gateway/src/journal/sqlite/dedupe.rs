@@ -65,8 +65,13 @@ struct Sealed {
 impl Memory {
     pub(super) fn load(conn: &Connection, now: Timestamp) -> rusqlite::Result<Self> {
         let merged = conn.query_row("SELECT EXISTS (SELECT 1 FROM dedupe)", [], |row| row.get(0))?;
-        let mut memory =
-            Self { active: HashMap::default(), rows: VecDeque::new(), sealed: None, merged, seal_at: SEAL_AT };
+        let mut memory = Self {
+            active: HashMap::default(),
+            rows: VecDeque::new(),
+            sealed: None,
+            merged,
+            seal_at: SEAL_AT,
+        };
         let mut statement = conn.prepare("SELECT id, entries FROM seen ORDER BY id")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -76,7 +81,12 @@ impl Memory {
     }
 
     /// The event that this delivery came in as, if it is still remembered.
-    pub(super) fn find(&self, conn: &Connection, key: &Key, now: Timestamp) -> rusqlite::Result<Option<EventId>> {
+    pub(super) fn find(
+        &self,
+        conn: &Connection,
+        key: &Key,
+        now: Timestamp,
+    ) -> rusqlite::Result<Option<EventId>> {
         let known = match self.active.get(key).copied().or_else(|| self.find_sealed(key)) {
             Some(known) => Some(known),
             None if self.merged => find_merged(conn, key)?,

@@ -56,7 +56,9 @@ pub(super) enum Taken {
     /// There is more in the database: [`Feed::plan`] says what.
     Load,
     /// Nothing, until then or until the bell rings.
-    Nothing { until: Option<Timestamp> },
+    Nothing {
+        until: Option<Timestamp>,
+    },
 }
 
 /// What to read from the database.
@@ -179,7 +181,14 @@ impl Feed {
     }
 
     /// Leases an event that cannot be read, so that it can be settled.
-    pub(super) fn lease_unreadable(&self, id: EventId, seq: i64, route: Arc<str>, received: Timestamp, again: bool) {
+    pub(super) fn lease_unreadable(
+        &self,
+        id: EventId,
+        seq: i64,
+        route: Arc<str>,
+        received: Timestamp,
+        again: bool,
+    ) {
         let lease = Lease { seq, route, received, body: Bytes::new(), attempt: 0, again, settling: false };
         self.desk().insert(id, lease);
     }
@@ -252,7 +261,8 @@ impl Desk {
     }
 
     fn wants_load(&self, now: Timestamp) -> bool {
-        self.is_again_due(now) || (self.fresh.is_empty() && self.spilled_from.is_some() && self.again.is_empty())
+        self.is_again_due(now)
+            || (self.fresh.is_empty() && self.spilled_from.is_some() && self.again.is_empty())
     }
 
     fn is_again_due(&self, now: Timestamp) -> bool {

@@ -199,7 +199,19 @@ impl Group<'_, '_> {
         let DeliveryKey { event, index, .. } = &delivery.key;
         let (event, received) = (event.as_bytes(), millis(lease.received));
         insert.execute(params![
-            lease.seq, destination, index, event, route, received, state, at, delivery.attempts, reason, crc, head, body
+            lease.seq,
+            destination,
+            index,
+            event,
+            route,
+            received,
+            state,
+            at,
+            delivery.attempts,
+            reason,
+            crc,
+            head,
+            body
         ])?;
         self.count_delivery(&delivery.key.destination, state, 1);
         Ok(())
@@ -221,8 +233,9 @@ impl Group<'_, '_> {
 
     /// Has the event dispatched again at `due`.
     pub(super) fn redo(&mut self, seq: i64, due: Timestamp, attempt: u32) -> rusqlite::Result<()> {
-        let mut insert =
-            self.conn.prepare_cached("INSERT OR REPLACE INTO redo (seq, due, attempt) VALUES (?1, ?2, ?3)")?;
+        let mut insert = self
+            .conn
+            .prepare_cached("INSERT OR REPLACE INTO redo (seq, due, attempt) VALUES (?1, ?2, ?3)")?;
         insert.execute(params![seq, millis(due), attempt])?;
         self.effects.again = Some(self.effects.again.map_or(due, |first| first.min(due)));
         Ok(())
@@ -265,8 +278,9 @@ impl Group<'_, '_> {
             return Ok(());
         }
         let state = if dead > 0 { EventState::Dead } else { EventState::Delivered };
-        let mut update =
-            self.conn.prepare_cached("UPDATE outcome SET state = ?2, at = ?3 WHERE seq = ?1 AND state = 1")?;
+        let mut update = self
+            .conn
+            .prepare_cached("UPDATE outcome SET state = ?2, at = ?3 WHERE seq = ?1 AND state = 1")?;
         let ended = update.execute(params![seq, state_number(state), millis(self.now)])?;
         self.effects.depth -= ended as i64;
         Ok(())

@@ -24,7 +24,11 @@ const MAX_ROWS: usize = 1000;
 const CLOCK_SLACK: Duration = Duration::from_secs(600);
 
 /// Events by filter, the newest first.
-pub(super) fn events(shared: &Shared, conn: &Connection, filter: &EventFilter) -> rusqlite::Result<Vec<EventSummary>> {
+pub(super) fn events(
+    shared: &Shared,
+    conn: &Connection,
+    filter: &EventFilter,
+) -> rusqlite::Result<Vec<EventSummary>> {
     let route = match filter.route.as_deref().map(|route| shared.names.number(route)) {
         Some(None) => return Ok(Vec::new()), // No event ever came in by it.
         Some(number) => number,
@@ -41,7 +45,9 @@ pub(super) fn events(shared: &Shared, conn: &Connection, filter: &EventFilter) -
         if received + CLOCK_SLACK < since || events.len() == limit {
             break;
         }
-        if received >= since && let Some(event) = summary(shared, conn, row.get(0)?)? {
+        if received >= since
+            && let Some(event) = summary(shared, conn, row.get(0)?)?
+        {
             events.push(event);
         }
     }
@@ -78,7 +84,8 @@ fn summary(shared: &Shared, conn: &Connection, seq: i64) -> rusqlite::Result<Opt
     )?;
     let event = select.query_row([seq], |row| {
         let head = record::decode_event(row.get_ref(3)?.as_blob()?);
-        let (event_type, delivery_id) = head.map(|head| (head.event_type, head.delivery_id)).unwrap_or_default();
+        let (event_type, delivery_id) =
+            head.map(|head| (head.event_type, head.delivery_id)).unwrap_or_default();
         Ok(EventSummary {
             id: stored::id(row, 0)?,
             route: shared.names.name(row.get(1)?).to_string(),
@@ -92,14 +99,19 @@ fn summary(shared: &Shared, conn: &Connection, seq: i64) -> rusqlite::Result<Opt
 }
 
 /// Everything known of one event. An inner `None`: it is there, but its bytes are damaged.
-pub(super) fn event(shared: &Shared, conn: &Connection, id: EventId) -> rusqlite::Result<Option<Option<EventRecord>>> {
+pub(super) fn event(
+    shared: &Shared,
+    conn: &Connection,
+    id: EventId,
+) -> rusqlite::Result<Option<Option<EventRecord>>> {
     let sql = format!("SELECT {} FROM event e WHERE e.id = ?1", stored::EVENT);
     let mut select = conn.prepare_cached(&sql)?;
     let found = select.query_row([id.as_bytes()], |row| stored::event(row, &shared.names)).optional()?;
     let Some(found) = found else { return Ok(None) };
     let Some(event) = found.event else { return Ok(Some(None)) };
     let mut select = conn.prepare_cached("SELECT state, reason, trail FROM outcome WHERE seq = ?1")?;
-    let outcome = select.query_row([found.seq], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)));
+    let outcome =
+        select.query_row([found.seq], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)));
     let (state, reason, trail) = outcome.optional()?.unwrap_or_default();
     let unfinished = unfinished(shared, conn, found.seq)?;
     let (state, trail) = (stored::state(state), decode_trail(&trail));
@@ -115,7 +127,11 @@ fn unfinished(shared: &Shared, conn: &Connection, seq: i64) -> rusqlite::Result<
 }
 
 /// Dead letters by filter, the newest first.
-pub(super) fn dead_letters(shared: &Shared, conn: &Connection, filter: &DeadFilter) -> rusqlite::Result<Vec<DeadLetter>> {
+pub(super) fn dead_letters(
+    shared: &Shared,
+    conn: &Connection,
+    filter: &DeadFilter,
+) -> rusqlite::Result<Vec<DeadLetter>> {
     let sql = format!(
         "SELECT event, route, destination, idx, received, at, attempts, reason FROM delivery
          WHERE {DEAD} ORDER BY at DESC, id DESC LIMIT :limit"

@@ -20,7 +20,8 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), JournalError> 
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| schema::refuse(path, e))?;
     let pages = pragma(conn, path, "page_count")?;
     let page_size = pragma(conn, path, "page_size")?;
-    let len = fs::metadata(path).map_err(|source| JournalError::Open { path: path.to_owned(), source })?.len();
+    let len =
+        fs::metadata(path).map_err(|source| JournalError::Open { path: path.to_owned(), source })?.len();
     if len < pages * page_size {
         let detail = format!("it is cut short: {len} bytes of {}", pages * page_size);
         return Err(damaged(path, &detail));
@@ -42,7 +43,8 @@ pub(super) fn damaged(path: &Path, what: &str) -> JournalError {
 }
 
 fn pragma(conn: &Connection, path: &Path, name: &str) -> Result<u64, JournalError> {
-    let value: i64 = conn.pragma_query_value(None, name, |row| row.get(0)).map_err(|e| schema::refuse(path, e))?;
+    let value: i64 =
+        conn.pragma_query_value(None, name, |row| row.get(0)).map_err(|e| schema::refuse(path, e))?;
     Ok(value.unsigned_abs())
 }
 

@@ -93,7 +93,8 @@ impl Op {
         match self {
             Self::Append(_) | Self::Flush(_) => false,
             Self::Settle(settle) => {
-                settle.lease.again || matches!(&settle.ending, Ending::Delivered { unfinished } if !unfinished.is_empty())
+                settle.lease.again
+                    || matches!(&settle.ending, Ending::Delivered { unfinished } if !unfinished.is_empty())
             }
             Self::Attempt(_) | Self::Replay { .. } | Self::ReplayDead { .. } => true,
         }

@@ -40,7 +40,8 @@ impl Recovered {
         let last = number(
             "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(seq) FROM outcome), 0))",
         )?;
-        let next_again = conn.query_row("SELECT min(due) FROM redo", [], |row| row.get::<_, Option<i64>>(0))?;
+        let next_again =
+            conn.query_row("SELECT min(due) FROM redo", [], |row| row.get::<_, Option<i64>>(0))?;
         Ok(Self {
             tail: last.max(open_from - 1),
             open_from,
@@ -59,7 +60,8 @@ fn count_open(conn: &Connection, from: i64, last: i64) -> rusqlite::Result<i64> 
         false => "SELECT count(*) FROM event INDEXED BY event_by_id WHERE seq >= ?1",
     };
     let events: i64 = conn.query_row(events, [from], |row| row.get(0))?;
-    let outcomes: i64 = conn.query_row("SELECT count(*) FROM outcome WHERE seq >= ?1", [from], |row| row.get(0))?;
+    let outcomes: i64 =
+        conn.query_row("SELECT count(*) FROM outcome WHERE seq >= ?1", [from], |row| row.get(0))?;
     Ok(events - outcomes)
 }
 

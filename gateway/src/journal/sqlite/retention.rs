@@ -106,7 +106,8 @@ impl Retention {
         for _ in 0..PURGE_SLICES {
             let deleted;
             // Never mind their age.
-            (deleted, self.purge_cursor) = sweep(conn, shared, self.purge_cursor, Timestamp::from_millis(u64::MAX))?;
+            (deleted, self.purge_cursor) =
+                sweep(conn, shared, self.purge_cursor, Timestamp::from_millis(u64::MAX))?;
             if deleted > 0 {
                 self.measure(conn)?;
             }
@@ -129,7 +130,12 @@ impl Retention {
 
 /// Looks at the slice of outcomes from `cursor` on and deletes the events among them that finished by `cutoff`.
 /// Returns how many, and where the next slice begins: 0 where the rest is too young or there is none.
-fn sweep(conn: &Connection, shared: &Shared, cursor: i64, cutoff: Timestamp) -> Result<(usize, i64), Failure> {
+fn sweep(
+    conn: &Connection,
+    shared: &Shared,
+    cursor: i64,
+    cutoff: Timestamp,
+) -> Result<(usize, i64), Failure> {
     let candidates = candidates(conn, cursor)?;
     let is_last = (candidates.len() as i64) < SLICE || candidates.iter().any(|c| c.received > cutoff);
     let next = candidates.last().filter(|_| !is_last).map_or(0, |last| last.seq + 1);
@@ -143,8 +149,9 @@ fn sweep(conn: &Connection, shared: &Shared, cursor: i64, cutoff: Timestamp) -> 
 }
 
 fn candidates(conn: &Connection, from: i64) -> rusqlite::Result<Vec<Candidate>> {
-    let mut select = conn
-        .prepare_cached("SELECT seq, state, received, at FROM outcome WHERE seq >= ?1 ORDER BY seq LIMIT ?2")?;
+    let mut select = conn.prepare_cached(
+        "SELECT seq, state, received, at FROM outcome WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
+    )?;
     let rows = select.query_map(params![from, SLICE], |row| {
         let (received, finished) = (stored::timestamp(row, 2)?, stored::timestamp(row, 3)?);
         Ok(Candidate { seq: row.get(0)?, state: row.get(1)?, received, finished })
@@ -159,7 +166,8 @@ fn delete(conn: &Connection, seqs: &[i64]) -> rusqlite::Result<i64> {
     // Whole runs at a time: neighbours share pages.
     for run in seqs.chunk_by(|a, b| a + 1 == *b) {
         let range = params![run[0], run[run.len() - 1]];
-        dead += conn.prepare_cached("DELETE FROM delivery WHERE seq BETWEEN ?1 AND ?2")?.execute(range)? as i64;
+        dead +=
+            conn.prepare_cached("DELETE FROM delivery WHERE seq BETWEEN ?1 AND ?2")?.execute(range)? as i64;
         conn.prepare_cached("DELETE FROM event WHERE seq BETWEEN ?1 AND ?2")?.execute(range)?;
         conn.prepare_cached("DELETE FROM outcome WHERE seq BETWEEN ?1 AND ?2")?.execute(range)?;
     }

@@ -17,7 +17,8 @@ use crate::{
 pub(super) const EVENT: &str = "e.seq, e.id, e.route, e.received, e.crc, e.head, e.body";
 
 /// The columns that [`delivery`] reads.
-const DELIVERY: &str = "d.event, d.destination, d.idx, d.route, d.attempts, d.state, d.at, d.reason, d.crc, d.head,
+const DELIVERY: &str =
+    "d.event, d.destination, d.idx, d.route, d.attempts, d.state, d.at, d.reason, d.crc, d.head,
     coalesce(d.body, (SELECT e.body FROM event e WHERE e.seq = d.seq), x'')";
 
 /// A query for [`delivery`].

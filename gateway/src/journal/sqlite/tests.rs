@@ -12,8 +12,8 @@ use crate::{
     config,
     event::{Event, EventId, Headers, Message},
     journal::{
-        Appended, Claim, Delivery, DeliveryAttempt, DeliveryKey, DeliveryState, Due, Ending, EventState, Journal,
-        JournalError, Settlement, TrailEntry,
+        Appended, Claim, Delivery, DeliveryAttempt, DeliveryKey, DeliveryState, Due, Ending, EventState,
+        Journal, JournalError, Settlement, TrailEntry,
     },
     verify::Proof,
 };

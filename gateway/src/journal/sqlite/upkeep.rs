@@ -83,8 +83,11 @@ impl Writer<'_> {
     }
 
     fn oldest_unfinished(&self) -> rusqlite::Result<Option<Timestamp>> {
-        let mut open = self.conn.prepare_cached("SELECT received FROM event WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
-        let open = open.query_row(params![self.shared.feed.open_from()], |row| stored::timestamp(row, 0)).optional()?;
+        let mut open =
+            self.conn.prepare_cached("SELECT received FROM event WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
+        let open = open
+            .query_row(params![self.shared.feed.open_from()], |row| stored::timestamp(row, 0))
+            .optional()?;
         let mut waiting = self.conn.prepare_cached(
             "SELECT received FROM outcome WHERE state = 1 AND state <> 2 ORDER BY seq LIMIT 1",
         )?;

@@ -54,7 +54,9 @@ async fn concurrent_claims_never_share_an_event() {
             let journal = bench.journal().clone();
             tokio::spawn(async move {
                 let mut mine = Vec::new();
-                while let Ok(Ok(claims)) = tokio::time::timeout(Duration::from_millis(500), journal.claim(3)).await {
+                while let Ok(Ok(claims)) =
+                    tokio::time::timeout(Duration::from_millis(500), journal.claim(3)).await
+                {
                     mine.extend(ids(&claims));
                     for id in ids(&claims) {
                         let ending = Ending::Delivered { unfinished: Vec::new() };

@@ -3,7 +3,8 @@ use crate::journal::{DeadFilter, EventFilter};
 
 /// One event in every state, the open one last, on two routes.
 async fn one_of_each(bench: &Bench) -> Vec<Arc<Event>> {
-    let events: Vec<_> = (0..5).map(|n| event(if n % 2 == 0 { "even" } else { "odd" }, n, bench.now())).collect();
+    let events: Vec<_> =
+        (0..5).map(|n| event(if n % 2 == 0 { "even" } else { "odd" }, n, bench.now())).collect();
     let endings = [
         Ending::Delivered { unfinished: Vec::new() },
         Ending::Dropped { reason: "no".into() },
@@ -39,13 +40,21 @@ async fn events_are_found_by_state() {
     let bench = Bench::new();
     let events = one_of_each(&bench).await;
     for (event, state) in events.iter().zip([Delivered, Dropped, Dead, Waiting, Open]) {
-        let found = bench.journal().events(EventFilter { state: Some(state), ..EventFilter::default() }).await.unwrap();
+        let found = bench
+            .journal()
+            .events(EventFilter { state: Some(state), ..EventFilter::default() })
+            .await
+            .unwrap();
         assert_eq!(found.len(), 1, "{state:?}");
         assert_eq!((found[0].id, found[0].state), (event.id, state));
         assert_eq!(found[0].delivery_id, event.delivery_id);
         assert_eq!(found[0].event_type.as_deref(), Some("push"));
         let route = Some("neither".to_owned());
-        assert!(list(&bench, EventFilter { state: Some(state), route, ..EventFilter::default() }).await.is_empty());
+        assert!(
+            list(&bench, EventFilter { state: Some(state), route, ..EventFilter::default() })
+                .await
+                .is_empty()
+        );
         let route = Some(event.route.to_string());
         let filter = EventFilter { state: Some(state), route, ..EventFilter::default() };
         assert_eq!(list(&bench, filter).await, [event.id]);

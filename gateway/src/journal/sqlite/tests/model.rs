@@ -116,7 +116,8 @@ impl Run {
     fn claimable(&self) -> BTreeSet<EventId> {
         let now = self.bench.now();
         let is_due = |entry: &Entry| entry.wanted.is_some_and(|(due, _)| due <= now);
-        let events = self.model.events.iter().filter(|(id, entry)| is_due(entry) && !self.model.in_hand.contains(id));
+        let events =
+            self.model.events.iter().filter(|(id, entry)| is_due(entry) && !self.model.in_hand.contains(id));
         events.map(|(id, _)| *id).collect()
     }
 
@@ -178,7 +179,10 @@ impl Run {
     async fn claim_due(&mut self, to: &'static str) {
         let now = self.bench.now();
         let in_hand = |id: &EventId| {
-            self.model.lanes_in_hand.iter().any(|delivery| delivery.key.event == *id && &*delivery.key.destination == to)
+            self.model
+                .lanes_in_hand
+                .iter()
+                .any(|delivery| delivery.key.event == *id && &*delivery.key.destination == to)
         };
         let waiting = self.model.events.iter().filter(|(id, _)| !in_hand(id)).filter_map(|(id, entry)| {
             match entry.deliveries.get(to) {
@@ -212,7 +216,10 @@ impl Run {
     }
 
     async fn replay_event(&mut self, pick: usize) {
-        let Some(id) = self.model.accepted.values().nth(pick % self.model.accepted.len().max(1)).copied() else { return };
+        let Some(id) = self.model.accepted.values().nth(pick % self.model.accepted.len().max(1)).copied()
+        else {
+            return;
+        };
         assert!(self.bench.journal().replay_event(id, self.bench.now()).await.unwrap());
         let entry = self.model.events.get_mut(&id).unwrap();
         if self.model.in_hand.contains(&id) || !entry.dispatched {
@@ -253,13 +260,14 @@ impl Run {
         let health = self.bench.journal().health();
         let unfinished = self.model.events.values().filter(|entry| entry.finished.is_none()).count();
         let is_dead = |state: &&DeliveryState| matches!(state, DeliveryState::Dead { .. });
-        let dead = self.model.events.values().flat_map(|entry| entry.deliveries.values()).filter(is_dead).count();
+        let dead =
+            self.model.events.values().flat_map(|entry| entry.deliveries.values()).filter(is_dead).count();
         assert_eq!((health.depth, health.dead_letters), (unfinished as u64, dead as u64));
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_time: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_ends_as_the_model_says(steps in steps()) {

@@ -47,7 +47,11 @@ async fn drain(journal: Arc<SqliteJournal>, events: usize) {
         left -= claims.len();
         for claim in claims {
             let trail = vec![step(claim.event.received_at), attempt(claim.event.received_at, 1)];
-            journal.settle(Settlement { event: claim.event.id, trail, ending: Ending::Delivered { unfinished: Vec::new() } });
+            journal.settle(Settlement {
+                event: claim.event.id,
+                trail,
+                ending: Ending::Delivered { unfinished: Vec::new() },
+            });
         }
     }
 }

@@ -142,7 +142,10 @@ impl SmallDisk {
     fn mount(mib: u32) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let options = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(directory.path()).output();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(directory.path())
+            .output();
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(directory));
         }
