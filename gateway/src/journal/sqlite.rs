@@ -349,7 +349,7 @@ impl Shared {
     }
 
     fn push(&self, op: Op) -> Result<(), JournalError> {
-        self.inbox.push(op).map_err(|_| self.status.stopped().unwrap_or(Refusal::Closed).into())
+        self.inbox.push(op).map_err(|inbox::Ended| self.status.stopped().unwrap_or(Refusal::Closed).into())
     }
 
     fn settle(&self, settlement: Settlement) {
