@@ -27,30 +27,39 @@ pub trait Journal: Send + Sync + 'static {
     /// With `dedupe`, an event whose route and delivery id were accepted within that window is not written
     /// again; the first one's id comes back once *that* one is durable. The delivery id is recorded together
     /// with the event: a refused or failed append burns nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::Full`] passes by itself; [`JournalError::Poisoned`] and [`JournalError::Closed`] do not.
     async fn append(&self, event: Arc<Event>, dedupe: Option<Duration>) -> Result<Appended, JournalError>;
 
     /// Leases up to `max` events that want a dispatch, in the order of acceptance; waits until there is one.
-    /// Each stays leased until [`settle`](Self::settle), or until the process ends.
+    /// Each stays leased until [`settle`](Self::settle), or until the process ends. Events to be dispatched again
+    /// go first, but leave half of the places to fresh ones. May be dropped at any time without losing a lease,
+    /// and called by several tasks.
+    ///
+    /// # Errors
+    /// [`JournalError::Poisoned`] and [`JournalError::Closed`]: nothing will be handed out any more.
+    /// [`JournalError::Query`]: this read failed; the next may not.
     async fn claim(&self, max: usize) -> Result<Vec<Claim>, JournalError>;
 
-    /// Records the end of a dispatch. Rides in a later group commit; nobody waits for it.
+    /// Records the end of a dispatch. Rides in a later group commit; nobody waits for it. It is kept while the disk
+    /// is full; a crash before it is written has the event dispatched once more. Ignored, with a warning in the
+    /// log, for an event that is not leased.
     fn settle(&self, settlement: Settlement);
 
-    /// Leases up to `max` deliveries to `destination` that are due at `now`, the longest due first.
-    /// Sees everything that was settled before the call, written or still queued. A delivery stays leased until
-    /// [`settle_delivery`](Self::settle_delivery), or until the process ends.
+    /// Leases up to `max` deliveries to `destination` that are due at `now`, the longest due first; sees what was
+    /// settled before. Each stays leased until [`settle_delivery`](Self::settle_delivery), or until the process
+    /// ends. Does not wait: [`Due::next`] says when to ask again, though a replay may make some due before.
     async fn claim_due(&self, destination: &str, now: Timestamp, max: usize) -> Result<Due, JournalError>;
 
     /// The destinations that deliveries are waiting for, due or not, each once. Asked at start, to find those that
-    /// are no longer in the config. An engine that does not know says none.
-    async fn waiting_destinations(&self) -> Result<Vec<Arc<str>>, JournalError> {
-        Ok(Vec::new())
-    }
+    /// are no longer in the config.
+    async fn waiting_destinations(&self) -> Result<Vec<Arc<str>>, JournalError>;
 
     /// Records one more attempt at a delivery that had been waiting. Nobody waits for it.
     fn settle_delivery(&self, attempt: DeliveryAttempt);
 
-    /// Events by filter, the newest first.
+    /// Events by filter, the newest first. Like the other questions, sees what was settled before it.
     async fn events(&self, filter: EventFilter) -> Result<Vec<EventSummary>, JournalError>;
 
     /// Everything known of one event.
@@ -60,7 +69,9 @@ pub trait Journal: Send + Sync + 'static {
     async fn dead_letters(&self, filter: DeadFilter) -> Result<Vec<DeadLetter>, JournalError>;
 
     /// Dispatches an event once more, through the pipeline as it is now: its attempts start from zero and its
-    /// messages keep their `webhook-id`s. Durable when it returns. `false` if there is no such event.
+    /// messages keep their `webhook-id`s. What was left undelivered by earlier dispatches is discarded. An event that
+    /// is open or in hand is left as it is, since it is about to be, or being, dispatched anyway: it never runs
+    /// twice at once. Durable when it returns. `false` if there is no such event.
     async fn replay_event(&self, id: EventId, now: Timestamp) -> Result<bool, JournalError>;
 
     /// Gives dead letters another full schedule and returns how many. Durable when it returns.
@@ -243,7 +254,7 @@ pub struct EventFilter {
     pub route: Option<String>,
     pub state: Option<EventState>,
     pub since: Option<Timestamp>,
-    /// At most this many; the engine may cap it at 1,000.
+    /// At most this many; the engine may cap it at 1,000. 0 means as many as that.
     pub limit: usize,
 }
 
@@ -276,7 +287,9 @@ pub struct DeadFilter {
     pub event: Option<EventId>,
     pub route: Option<String>,
     pub destination: Option<String>,
+    /// Died at this moment or later.
     pub since: Option<Timestamp>,
+    /// Died at this moment or earlier.
     pub until: Option<Timestamp>,
     /// At most this many; 0 means no limit where that makes sense (a replay).
     pub limit: usize,

@@ -43,12 +43,11 @@ impl Message {
         Self::new(body.into()).header("content-type", "text/plain; charset=utf-8")
     }
 
-    /// The event with another body: keeps its headers, except those that describe the old body's bytes.
-    pub fn with_headers_of(event: &Event, body: impl Into<Vec<u8>>) -> Self {
-        let mut message = Self::new(body);
-        message.headers = event.headers();
-        message.headers.retain(|(name, _)| !DESCRIBE_THE_BYTES.contains(&name.as_str()));
-        message
+    /// The event with another body of the same `content-type`. Other headers of the event need no copying: later
+    /// steps still see them, and a destination gets those that its `forward_headers` names.
+    pub fn with_content_type_of(event: &Event, body: impl Into<Vec<u8>>) -> Self {
+        let content_type = event.header("content-type").map(|value| ("content-type".to_owned(), value));
+        Self { headers: content_type.into_iter().collect(), ..Self::new(body) }
     }
 
     /// Sets a header: replaces the ones of this name.
@@ -117,10 +116,6 @@ impl Message {
     }
 }
 
-/// Headers that are wrong as soon as the body is another one.
-const DESCRIBE_THE_BYTES: [&str; 6] =
-    ["content-length", "content-encoding", "content-md5", "digest", "content-digest", "repr-digest"];
-
 fn lower_case(mut name: String) -> String {
     name.make_ascii_lowercase();
     name
@@ -138,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_an_event_lose_what_describes_its_bytes() {
-        let event = Event::builder().header("content-length", "5").header("x-a", "1").build();
-        let message = Message::with_headers_of(&event, "other");
-        assert_eq!(message.headers().collect::<Vec<_>>(), [("x-a", &b"1"[..])]);
+    fn another_body_keeps_the_content_type_and_nothing_else() {
+        let event = Event::builder().header("content-type", "text/xml").header("content-length", "5").build();
+        let message = Message::with_content_type_of(&event, "other");
+        assert_eq!(message.headers().collect::<Vec<_>>(), [("content-type", &b"text/xml"[..])]);
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -205,9 +206,17 @@ impl Body {
 }
 
 fn header_lines(headers: &Headers) -> Vec<(String, String)> {
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+    let shown = |(name, value): (&HeaderName, &HeaderValue)| {
+        let hidden = PROOFS.iter().any(|part| name.as_str().contains(part));
+        let value = if hidden { "[hidden]".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        (name.to_string(), value.into_owned())
+    };
+    headers.iter().map(shown).collect()
 }
+
+/// What is part of the names of headers that prove who sent a request. Whoever reads such a value could send the
+/// same request again where the scheme has no timestamp.
+const PROOFS: [&str; 5] = ["signature", "hmac", "token", "secret", "api-key"];
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "EventSummary")]

@@ -199,6 +199,10 @@ impl Journal for FakeJournal {
         Err(JournalError::Closed)
     }
 
+    async fn waiting_destinations(&self) -> Result<Vec<Arc<str>>, JournalError> {
+        Err(JournalError::Closed)
+    }
+
     fn settle_delivery(&self, _: DeliveryAttempt) {}
 
     async fn events(&self, filter: EventFilter) -> Result<Vec<EventSummary>, JournalError> {

@@ -99,6 +99,10 @@ impl Journal for FakeJournal {
         Ok(Due::default())
     }
 
+    async fn waiting_destinations(&self) -> Result<Vec<Arc<str>>, JournalError> {
+        Ok(Vec::new())
+    }
+
     fn settle_delivery(&self, _: DeliveryAttempt) {}
 
     async fn events(&self, _: EventFilter) -> Result<Vec<EventSummary>, JournalError> {

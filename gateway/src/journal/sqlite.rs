@@ -256,6 +256,11 @@ impl Journal for SqliteJournal {
         Ok(due)
     }
 
+    async fn waiting_destinations(&self) -> Result<Vec<Arc<str>>, JournalError> {
+        self.flush().await;
+        Ok(self.shared.backlog.destinations())
+    }
+
     fn settle_delivery(&self, attempt: DeliveryAttempt) {
         self.shared.push_attempt(attempt);
     }
@@ -349,7 +354,7 @@ impl Shared {
     }
 
     fn push(&self, op: Op) -> Result<(), JournalError> {
-        self.inbox.push(op).map_err(|_| self.status.stopped().unwrap_or(Refusal::Closed).into())
+        self.inbox.push(op).map_err(|inbox::Ended| self.status.stopped().unwrap_or(Refusal::Closed).into())
     }
 
     fn settle(&self, settlement: Settlement) {

@@ -1,4 +1,4 @@
-//! Removes or masks parts of a JSON body and headers; everything else stays as it was written.
+//! Removes or masks parts of a JSON body, and masks headers; everything else stays as it was written.
 //!
 //! It teaches how to change a body without reading it into types: numbers keep all their digits, members their
 //! order and repeats, because what is not redacted is copied as it stands.
@@ -15,7 +15,7 @@ use redaction::{Action, Redaction};
 
 struct Redact {
     body: Redaction,
-    headers: Headers,
+    headers: Vec<String>,
     mask: String,
 }
 
@@ -29,16 +29,7 @@ struct Config {
     #[serde(default = "three_stars")]
     with: String,
     #[serde(default)]
-    headers: Headers,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Headers {
-    #[serde(default)]
-    remove: Vec<String>,
-    #[serde(default)]
-    mask: Vec<String>,
+    headers: Vec<String>,
 }
 
 fn three_stars() -> String {
@@ -50,12 +41,12 @@ impl Transform for Redact {
 
     fn configure(config: Config) -> Result<Self, Error> {
         let Config { remove, mask, with, headers } = config;
-        if [remove.len(), mask.len(), headers.remove.len(), headers.mask.len()] == [0; 4] {
+        if [remove.len(), mask.len(), headers.len()] == [0; 3] {
             return Err(Error::config(
                 "nothing to redact; name pointers in `remove` or `mask`, or `headers`",
             ));
         }
-        if with.contains(|c: char| c.is_ascii_control()) && !headers.mask.is_empty() {
+        if with.contains(|c: char| c.is_ascii_control()) && !headers.is_empty() {
             return Err(Error::config("`with`: a header can't hold control characters"));
         }
         let mut body = Redaction::new(&with)?;
@@ -69,13 +60,9 @@ impl Transform for Redact {
 
     fn transform(&self, event: &Event, body: Body) -> Result<Vec<Message>, Error> {
         let body = if self.body.is_empty() { body.into_bytes() } else { self.body.apply(Raw::parse(&body)?) };
-        let mut message = Message::with_headers_of(event, body);
-        for name in &self.headers.remove {
-            message = message.without_header(name);
-        }
-        for name in &self.headers.mask {
-            let present = message.headers().any(|(other, _)| other.eq_ignore_ascii_case(name));
-            if present {
+        let mut message = Message::with_content_type_of(event, body);
+        for name in &self.headers {
+            if event.header(name).is_some() {
                 message = message.header(name, self.mask.as_bytes());
             }
         }

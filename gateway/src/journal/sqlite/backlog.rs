@@ -55,6 +55,11 @@ impl Backlog {
         }
     }
 
+    /// The destinations that something waits for, in hand or not.
+    pub(super) fn destinations(&self) -> Vec<Arc<str>> {
+        self.lanes().iter().filter(|(_, lane)| lane.waiting > 0).map(|(name, _)| name.clone()).collect()
+    }
+
     /// Whether nothing waits that is not in hand already.
     pub(super) fn is_idle(&self, destination: &str) -> bool {
         self.lanes().get(destination).is_none_or(|lane| lane.waiting <= lane.in_hand.len() as i64)

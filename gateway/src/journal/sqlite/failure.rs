@@ -45,3 +45,27 @@ fn extended(error: &Error) -> Option<i32> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: i32) -> Failure {
+        Error::SqliteFailure(ffi::Error::new(code), None).into()
+    }
+
+    #[test]
+    fn full_disk_passes() {
+        assert!(matches!(failure(ffi::SQLITE_FULL), Failure::Full(_)));
+        assert!(matches!(failure(ffi::SQLITE_IOERR_SHMSIZE), Failure::Full(_)));
+    }
+
+    #[test]
+    fn failed_fsync_does_not_pass() {
+        for code in
+            [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CORRUPT, ffi::SQLITE_READONLY]
+        {
+            assert!(matches!(failure(code), Failure::Fatal(_)), "{code}");
+        }
+    }
+}

@@ -48,6 +48,10 @@ pub(super) enum End {
     Abandon,
 }
 
+/// Nothing more is taken in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended;
+
 /// What the writer is to do next.
 pub(super) struct Batch {
     pub(super) ops: Vec<Op>,
@@ -56,11 +60,11 @@ pub(super) struct Batch {
 }
 
 impl Inbox {
-    /// Queues an operation; hands it back once the journal is closed.
-    pub(super) fn push(&self, op: Op) -> Result<(), Op> {
+    /// Queues an operation. Once the journal is closed it is dropped instead, which tells whoever waits for it.
+    pub(super) fn push(&self, op: Op) -> Result<(), Ended> {
         let mut queue = self.lock();
         if queue.end.is_some() {
-            return Err(op);
+            return Err(Ended);
         }
         self.unwritten.fetch_add(1, SeqCst);
         self.unwritten_deliveries.fetch_add(op.touches_deliveries().into(), SeqCst);

@@ -36,7 +36,7 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), JournalError> 
 pub(super) fn damaged(path: &Path, what: &str) -> JournalError {
     let file = path.display();
     let detail = format!(
-        "{what}; keep a copy of the directory, then restore a backup, or save what can be read with \
+        "{what}\nhint: keep a copy of the directory, then restore a backup, or save what can be read with \
          `sqlite3 {file} .recover | sqlite3 recovered.db` and put recovered.db in its place"
     );
     JournalError::Damaged { path: path.to_owned(), detail }

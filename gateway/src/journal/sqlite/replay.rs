@@ -69,7 +69,8 @@ impl Group<'_, '_> {
     /// Has an event dispatched once more, unless it is open or in hand: then that dispatch is the one asked for.
     pub(super) fn replay(&mut self, id: EventId, now: Timestamp) -> rusqlite::Result<bool> {
         let Some(seq) = self.find_event(id)? else { return Ok(false) };
-        if self.shared.feed.is_leased(id) {
+        // One settled earlier in this group is leased only until the group is published.
+        if self.shared.feed.is_leased(id) && !self.effects.settled.contains(&id) {
             return Ok(true);
         }
         let mut select = self.conn.prepare_cached("SELECT state FROM outcome WHERE seq = ?1")?;

@@ -146,3 +146,30 @@ impl Status {
 fn add(figure: &AtomicU64, change: i64) {
     let _ = figure.fetch_update(Relaxed, Relaxed, |now| Some(now.saturating_add_signed(change)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_heals_a_full_journal_but_not_a_poisoned_one() {
+        let status = Status::default();
+        status.full("no space");
+        assert!(status.refusal().is_some() && status.stopped().is_none());
+        status.has_room();
+        assert_eq!(status.refusal(), None);
+        let first = status.poison("fsync failed");
+        assert_eq!(status.full("no space"), first);
+        status.has_room();
+        assert_eq!(status.poison("again"), first);
+        status.close();
+        assert_eq!(status.stopped(), Some(first));
+    }
+
+    #[test]
+    fn figures_never_wrap() {
+        let status = Status::default();
+        status.add_depth(-1);
+        assert_eq!(status.health().depth, 0);
+    }
+}

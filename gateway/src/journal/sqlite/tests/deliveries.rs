@@ -18,6 +18,15 @@ async fn waiting_delivery_is_handed_out_when_due_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn destinations_that_something_waits_for_are_known_after_a_crash() {
+    let mut bench = Bench::new();
+    let dead = DeliveryState::Dead { at: bench.now(), reason: "given up".into() };
+    bench.leave_unfinished(1, &[("a", bench.waiting(HOUR)), ("b", dead)]).await;
+    bench.crash();
+    assert_eq!(bench.journal().waiting_destinations().await.unwrap(), ["a".into()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn delivery_in_hand_is_not_handed_out_again() {
     let bench = Bench::new();
     bench.leave_unfinished(1, &[("a", bench.waiting(HOUR))]).await;

@@ -27,6 +27,7 @@ async fn duplicate_is_known_though_its_event_is_forgotten() {
     bench.accept(&event).await;
     bench.claim(1).await;
     bench.settle(event.id, Ending::Delivered { unfinished: Vec::new() });
+    assert_eq!(bench.state(event.id).await, EventState::Delivered);
     bench.clock.advance(2 * HOUR);
     until(async || bench.journal().event(event.id).await.unwrap().is_none()).await;
     let again = bench.journal().append(bench.event(1), DAY).await.unwrap();

@@ -40,6 +40,55 @@ async fn cost_of_an_event_in_and_out() {
     }
 }
 
+/// Prints how a large backlog is opened, listed and drained.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn cost_of_a_large_backlog() {
+    const EVENTS: usize = 600_000;
+    let mut bench = Bench::new();
+    let body = Bytes::from(vec![b'x'; 1 << 10]);
+    let appenders: Vec<_> = (0..256)
+        .map(|lane| {
+            let (journal, body, now) = (bench.journal().clone(), body.clone(), bench.now());
+            tokio::spawn(async move {
+                for number in (lane..EVENTS).step_by(256) {
+                    let event = Event { body: body.clone(), ..(*event("r", number, now)).clone() };
+                    journal.append(Arc::new(event), DAY).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for appender in appenders {
+        appender.await.unwrap();
+    }
+    let start = std::time::Instant::now();
+    bench.crash();
+    println!("opened {EVENTS} waiting after a crash in {:?}, {}", start.elapsed(), memory());
+    for state in [None, Some(EventState::Open), Some(EventState::Dead)] {
+        let start = std::time::Instant::now();
+        let filter = crate::journal::EventFilter { state, ..Default::default() };
+        let count = bench.journal().events(filter).await.unwrap().len();
+        println!("listed {count} of {state:?} in {:?}", start.elapsed());
+    }
+    let (cpu, start) = (cpu_micros(), std::time::Instant::now());
+    drain(bench.journal().clone(), EVENTS).await;
+    until(async || bench.journal().health().depth == 0).await;
+    let cost = (cpu_micros() - cpu) as f64 / EVENTS as f64;
+    println!("drained in {:?}, {cost:.1} µs of CPU each, {}", start.elapsed(), memory());
+    let start = std::time::Instant::now();
+    bench.crash();
+    println!("opened {EVENTS} finished in {:?}", start.elapsed());
+    let start = std::time::Instant::now();
+    let filter = crate::journal::EventFilter { state: Some(EventState::Open), ..Default::default() };
+    bench.journal().events(filter).await.unwrap();
+    println!("found no open one in {:?}", start.elapsed());
+}
+
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default().to_owned()
+}
+
 async fn drain(journal: Arc<SqliteJournal>, events: usize) {
     let mut left = events;
     while left > 0 {
