@@ -15,9 +15,6 @@ use std::{
 
 /// Where an arena's memory comes from.
 pub(crate) trait Memory {
-    /// What to grow by at least while blocks are handed out: one that needs more is likely followed by others.
-    const STEP: usize;
-
     /// The first address that may be handed out.
     fn start(&self) -> usize;
     /// The first address beyond the memory there is.
@@ -57,7 +54,7 @@ impl<M: Memory> Arena<M> {
     /// Moves the front to `end`, growing the memory if need be.
     fn advance(&self, end: usize) -> bool {
         let there = self.memory.end();
-        let enough = end <= there || self.memory.grow((end - there).max(M::STEP));
+        let enough = end <= there || self.memory.grow(end - there);
         if enough {
             self.next.store(end, Relaxed);
         }
@@ -136,8 +133,6 @@ mod wasm {
     struct Linear;
 
     impl Memory for Linear {
-        const STEP: usize = 4 * PAGE;
-
         #[expect(unsafe_code, reason = "the linker says where data ends by the address of a symbol")]
         fn start(&self) -> usize {
             unsafe extern "C" {
@@ -171,8 +166,6 @@ mod tests {
     }
 
     impl Memory for &Block {
-        const STEP: usize = 256;
-
         fn start(&self) -> usize {
             self.bytes.as_ptr().expose_provenance()
         }
