@@ -62,7 +62,8 @@ impl View {
     pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let made = self.made();
         let received = self.event.headers.iter();
-        let left = received.filter(move |(name, _)| made.is_none_or(|made| made.get(name.as_str()).is_none()));
+        let left =
+            received.filter(move |(name, _)| made.is_none_or(|made| made.get(name.as_str()).is_none()));
         made.into_iter().flat_map(Headers::iter).chain(left)
     }
 
