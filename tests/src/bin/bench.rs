@@ -66,7 +66,7 @@ enum Program {
     Sluice { pipeline: &'static str, delivers: bool },
 }
 
-const SUBJECTS: [Subject; 6] = [
+const SUBJECTS: [Subject; 7] = [
     Subject { name: "floor: accept only", program: Program::Floor { delivers: false }, floor: 0 },
     Subject { name: "floor: accept and deliver", program: Program::Floor { delivers: true }, floor: 1 },
     Subject {
@@ -79,6 +79,11 @@ const SUBJECTS: [Subject; 6] = [
         program: Program::Sluice { pipeline: "", delivers: true },
         floor: 1,
     },
+    Subject {
+        name: "sluice: ticket",
+        program: Program::Sluice { pipeline: TICKET, delivers: true },
+        floor: 1,
+    },
     Subject { name: "sluice: map", program: Program::Sluice { pipeline: MAP, delivers: true }, floor: 1 },
     Subject {
         name: "sluice: filter, map",
@@ -87,6 +92,8 @@ const SUBJECTS: [Subject; 6] = [
     },
 ];
 
+/// The whole work in one step: drop what is not `opened`, make three fields of the rest.
+const TICKET: &str = r#"{ plugin = "ticket" }"#;
 const MAP: &str = r#"{ plugin = "map", config = { body = { repo = { pointer = "/repository/full_name" }, title = "{{/issue/title}}", url = { pointer = "/issue/html_url" } } } }"#;
 const FILTER_MAP: &str = r#"{ plugin = "filter", config = { where = { body = "/action", equals = "opened" } } }, { plugin = "map", config = { body = { repo = { pointer = "/repository/full_name" }, title = "{{/issue/title}}", url = { pointer = "/issue/html_url" } } } }"#;
 
@@ -96,6 +103,9 @@ file = "$PLUGINS/filter.wasm"
 
 [plugins.map]
 file = "$PLUGINS/map.wasm"
+
+[plugins.ticket]
+file = "$PLUGINS/ticket.wasm"
 
 [destinations.sink]
 url = "$DRAIN"
