@@ -79,15 +79,15 @@ const SUBJECTS: [Subject; 7] = [
         program: Program::Sluice { pipeline: "", delivers: true },
         floor: 1,
     },
-    Subject {
-        name: "sluice: ticket",
-        program: Program::Sluice { pipeline: TICKET, delivers: true },
-        floor: 1,
-    },
     Subject { name: "sluice: map", program: Program::Sluice { pipeline: MAP, delivers: true }, floor: 1 },
     Subject {
         name: "sluice: filter, map",
         program: Program::Sluice { pipeline: FILTER_MAP, delivers: true },
+        floor: 1,
+    },
+    Subject {
+        name: "sluice: ticket",
+        program: Program::Sluice { pipeline: TICKET, delivers: true },
         floor: 1,
     },
 ];
