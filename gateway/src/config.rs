@@ -248,7 +248,6 @@ impl Config {
         let differs = [
             ("server.listen", self.server.listen != new.server.listen),
             ("server.tls", self.server.tls.is_some() != new.server.tls.is_some()),
-            ("server.max_connections", self.server.max_connections != new.server.max_connections),
             ("admin.listen", self.admin.listen != new.admin.listen),
             ("journal.path", self.journal.path != new.journal.path),
             ("journal.retain", self.journal.retain != new.journal.retain),

@@ -59,7 +59,7 @@ pub(super) struct Server {
     pub(super) listen: Text<SocketAddr>,
     /// Serves HTTPS. Certificate and key are read again when they change; turning TLS on or off needs a restart.
     pub(super) tls: Option<Field<Tls>>,
-    /// How many connections may be open at the same time. Changing it needs a restart.
+    /// How many connections may be open at the same time; more are answered 503. Fewer than there are closes none.
     pub(super) max_connections: Field<Count<1_000_000>>,
     /// The limit on all header fields of a request together, from 8KiB to 1MiB; beyond it the answer is 431.
     pub(super) max_headers: Text<Size>,

@@ -188,8 +188,18 @@ impl Bench {
     }
 
     pub(crate) fn ingest(&self) -> Arc<Ingest> {
+        self.ingest_of(Arc::new(ArcSwap::from_pointee(self.generation())))
+    }
+
+    /// Goes by whatever generation is current.
+    pub(crate) fn ingest_of(&self, current: Current) -> Arc<Ingest> {
+        let clock = Arc::new(ManualClock::at(self.now));
+        Arc::new(Ingest::new(current, self.journal.clone(), clock, self.metrics.clone()))
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
         let routes: Vec<_> = self.routes.iter().cloned().map(Arc::new).collect();
-        let generation = Generation {
+        Generation {
             number: 1,
             router: Router::build(&routes).unwrap(),
             routes: routes.iter().map(|route| self.live(route)).collect::<HashMap<_, _>>(),
@@ -206,10 +216,7 @@ impl Bench {
                 routes,
                 files: Vec::new(),
             },
-        };
-        let current = Arc::new(ArcSwap::from_pointee(generation));
-        let clock = Arc::new(ManualClock::at(self.now));
-        Arc::new(Ingest::new(current, self.journal.clone(), clock, self.metrics.clone()))
+        }
     }
 
     pub(crate) fn refused(&self, route: &str, reason: &'static str) -> u64 {

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use arc_swap::ArcSwap;
 use rustls_pki_types::CertificateDer;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,10 +22,14 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(bench: &Bench, tls: Option<Tls>) -> Self {
+        Self::serve(bench.ingest(), tls).await
+    }
+
+    async fn serve(ingest: Arc<Ingest>, tls: Option<Tls>) -> Self {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = tcp.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(Listener::new(tcp, tls, bench.ingest()).serve(shutdown.clone()));
+        let task = tokio::spawn(Listener::new(tcp, tls, ingest).serve(shutdown.clone()));
         Self { addr, shutdown, task }
     }
 
@@ -232,6 +237,21 @@ async fn a_connection_too_many_is_told_to_come_back() {
     while bench.metrics.connections.get() > 0 {
         yield_now().await;
     }
+    assert!(served.exchange(LAST_REQUEST).await.starts_with("HTTP/1.1 202"));
+}
+
+#[tokio::test]
+async fn a_reload_changes_how_many_connections_there_may_be() {
+    let bench = Bench::open().server(|s| s.max_connections = 1);
+    let current = Arc::new(ArcSwap::from_pointee(bench.generation()));
+    let served = Served::serve(bench.ingest_of(current.clone()), None).await;
+    let mut first = served.connect().await;
+    first.write_all(REQUEST.as_bytes()).await.unwrap();
+    read_answer(&mut first).await;
+    assert_answer(&served.exchange(REQUEST).await, "503", "too_many_connections");
+
+    let bench = bench.server(|s| s.max_connections = 2);
+    current.store(Arc::new(bench.generation()));
     assert!(served.exchange(LAST_REQUEST).await.starts_with("HTTP/1.1 202"));
 }
 
