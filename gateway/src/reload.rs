@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -198,7 +198,8 @@ impl Watch {
 /// stand, and where it really is.
 fn directories_of(file: &Path) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
-    let mut file = file.to_path_buf();
+    // `sluice.toml` alone has no directory that could be watched.
+    let mut file = path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
     // The bound is the kernel's own on chains of symlinks (path_resolution(7)).
     for _ in 0..40 {
         let Some(directory) = file.parent().map(Path::to_path_buf) else { break };
@@ -256,6 +257,12 @@ mod tests {
         symlink("..data/sluice.toml", mount.join("sluice.toml")).unwrap();
         let watched = directories_of(&mount.join("sluice.toml"));
         assert_eq!(watched, BTreeSet::from([mount.clone(), mount.join("..2026_11")]));
+    }
+
+    #[test]
+    fn the_working_directory_is_watched_for_a_bare_file_name() {
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert!(directories_of(Path::new("sluice.toml")).contains(&here));
     }
 
     #[test]
