@@ -129,7 +129,11 @@ fn undelivered(message: &Unfinished) -> String {
         DeliveryState::Waiting { due } => format!("waiting, next attempt at {due}"),
         DeliveryState::Dead { at, reason } => format!("dead since {at}: {reason}"),
     };
-    format!("  {}\n", printable(&format!("{destination} #{index}, after {attempts} attempts: {state}")))
+    let plural = if *attempts == 1 { "" } else { "s" };
+    format!(
+        "  {}\n",
+        printable(&format!("{destination} #{index}, after {attempts} attempt{plural}: {state}"))
+    )
 }
 
 #[cfg(test)]
