@@ -82,3 +82,32 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode
 async fn done(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
     command.await.map(|()| ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_reference_names_every_command_and_option() {
+        let reference = include_str!("../../docs/reference/command-line.md");
+        let missing: Vec<_> = names(&Cli::command()).filter(|name| !reference.contains(name)).collect();
+        assert_eq!(missing, [""; 0], "not in docs/reference/command-line.md");
+    }
+
+    /// Every command as it is typed, and every option, in backticks.
+    fn names(command: &clap::Command) -> impl Iterator<Item = String> {
+        let mut names = Vec::new();
+        let mut open = vec![("sluice".to_owned(), command)];
+        while let Some((typed, command)) = open.pop() {
+            let options = command.get_arguments().filter_map(|option| option.get_long());
+            names.extend(options.map(|long| format!("`--{long}`")));
+            if !command.has_subcommands() {
+                names.push(format!("`{typed}`"));
+            }
+            open.extend(command.get_subcommands().map(|sub| (format!("{typed} {}", sub.get_name()), sub)));
+        }
+        names.into_iter()
+    }
+}

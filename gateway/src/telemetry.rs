@@ -226,6 +226,8 @@ pub fn seconds(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -265,6 +267,72 @@ mod tests {
         let line = "sluice_requests_refused_total{route=\"github\",reason=\"signature_invalid\"} 1\n";
         assert!(text.contains(line), "{text}");
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn the_reference_lists_every_metric_and_no_other() {
+        let text = every_metric();
+        let shown: BTreeSet<_> = text.lines().filter_map(name_in_reference).collect();
+        let reference = include_str!("../../docs/reference/http-api.md");
+        let rows = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let listed: BTreeSet<_> =
+            rows.map(|(name, _)| name.to_owned()).filter(|name| name.starts_with("sluice_")).collect();
+        assert_eq!(shown, listed);
+    }
+
+    /// The text of metrics that all have a value: a family without one is not shown.
+    fn every_metric() -> String {
+        let metrics = Metrics::new();
+        // No `..`: a new metric has to be thought of here.
+        let Metrics {
+            accepted,
+            duplicates,
+            refused,
+            ack_seconds,
+            dropped,
+            plugin_seconds,
+            plugin_outcomes,
+            plugin_counts,
+            attempts,
+            attempt_seconds,
+            delivery_seconds,
+            reloads,
+            generation: _,
+            connections: _,
+            journal_depth: _,
+            journal_oldest_seconds: _,
+            journal_dead_letters: _,
+            journal_disk_bytes: _,
+            registry: _,
+        } = &metrics;
+        let (route, plugin, outcome) = (Arc::from("r"), Arc::from("p"), "o");
+        for family in [accepted, duplicates, dropped] {
+            family.get_or_create(&RouteLabel { route: Arc::clone(&route) }).inc();
+        }
+        for family in [attempt_seconds, delivery_seconds] {
+            family.get_or_create(&DestinationLabel { destination: "d".into() }).observe(1.0);
+        }
+        refused.get_or_create(&refusal("r", outcome)).inc();
+        ack_seconds.get_or_create(&RouteLabel { route: Arc::clone(&route) }).observe(1.0);
+        let labels = PluginLabels { route: Arc::clone(&route), plugin: Arc::clone(&plugin) };
+        plugin_seconds.get_or_create(&labels).observe(1.0);
+        plugin_counts
+            .get_or_create(&PluginCountLabels { plugin: Arc::clone(&plugin), name: "n".into() })
+            .inc();
+        plugin_outcomes.get_or_create(&PluginOutcomeLabels { route, plugin, outcome }).inc();
+        attempts.get_or_create(&AttemptLabels { destination: "d".into(), outcome }).inc();
+        reloads.get_or_create(&ReloadLabel { outcome }).inc();
+        metrics.encode()
+    }
+
+    /// What the reference calls the metric that a `# TYPE` line is about: as its samples are called.
+    fn name_in_reference(line: &str) -> Option<String> {
+        let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+        Some(match kind {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
+        })
     }
 
     fn refusal(route: &str, reason: &'static str) -> RefusalLabels {

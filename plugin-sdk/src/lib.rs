@@ -70,7 +70,7 @@
 //! # Memory
 //!
 //! On wasm the crate brings a global allocator that gives nothing back, because the whole memory is thrown away
-//! after the event. A plugin that is to be reused for many events (`isolation = "pooled"`) turns it off:
+//! after the event. A plugin that wants an allocator of its own turns it off:
 //! `sluice-plugin = { …, default-features = false }`.
 
 #![warn(missing_docs)]
@@ -109,3 +109,8 @@ mod transform;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So does the one in the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ProjectReadme;

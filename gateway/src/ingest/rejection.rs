@@ -300,6 +300,8 @@ mod tests {
 
     use super::*;
 
+    const HTTP_API: &str = include_str!("../../../docs/reference/http-api.md");
+
     /// Status, the header that goes with it, and the body with the id cut out.
     async fn told(rejection: Rejection) -> (u16, Option<String>, String) {
         let id = EventId::from_bytes([7; 16]);
@@ -413,6 +415,8 @@ mod tests {
                 "{code:unavailable,message:events cannot be stored now",
             ),
         ] {
+            let row = format!("| {status} | `{}` |", rejection.told().code);
+            assert!(HTTP_API.contains(&row), "docs/reference/http-api.md has no row `{row}`");
             let expected = (status, Some(extra.to_owned()).filter(|e| !e.is_empty()), body.to_owned());
             assert_eq!(told(rejection).await, expected);
         }
@@ -435,6 +439,11 @@ mod tests {
             Refused::TokenMissing { field: field() },
             Refused::TokenInvalid,
         ] {
+            assert!(
+                HTTP_API.contains(&format!("`{}`", refused.code())),
+                "`{}` is not documented",
+                refused.code()
+            );
             assert_eq!(told(Rejection::Refused(refused)).await, first);
         }
     }

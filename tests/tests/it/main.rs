@@ -38,5 +38,8 @@ mod payloads;
 /// Every set-up in `examples/`.
 mod examples;
 
+/// What the documents say of configs.
+mod documents;
+
 /// The load generator and the floor program that the benchmark compares with.
 mod floor;
