@@ -21,7 +21,8 @@ async fn waiting_delivery_is_handed_out_when_due_as_it_was() {
 async fn destinations_that_something_waits_for_are_known_after_a_crash() {
     let mut bench = Bench::new();
     let dead = DeliveryState::Dead { at: bench.now(), reason: "given up".into() };
-    bench.leave_unfinished(1, &[("a", bench.waiting(HOUR)), ("b", dead)]).await;
+    let event = bench.leave_unfinished(1, &[("a", bench.waiting(HOUR)), ("b", dead)]).await;
+    assert_eq!(bench.state(event.id).await, EventState::Waiting);
     bench.crash();
     assert_eq!(bench.journal().waiting_destinations().await.unwrap(), ["a".into()]);
 }
