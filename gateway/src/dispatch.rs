@@ -18,7 +18,7 @@ use crate::{
     event::Event,
     generation::{Current, LiveRoute},
     journal::{Claim, Delivery, Ending, Journal, JournalError, TrailEntry},
-    lane::{Lanes, Outcome, due},
+    lane::{Lanes, Outcome, Way, due},
     pipeline::{Failure, Verdict},
     telemetry::{Metrics, RouteLabel},
 };
@@ -93,9 +93,7 @@ impl Dispatcher {
     /// the event have been attempted: the next start goes on with it and repeats nothing. If this is dropped
     /// before it returns, the attempts that are cut off are repeated, under the same `webhook-id`.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        if let Err(error) = self.lanes.give_up_orphans().await {
-            tracing::error!(%error, "failed to look for deliveries whose destination is not in the config");
-        }
+        self.lanes.start_giving_up_orphans();
         shutdown.run_until_cancelled(self.clone().claim_and_dispatch()).await;
         self.pipelines.close();
         self.lanes.close();
@@ -104,12 +102,16 @@ impl Dispatcher {
         self.lanes.idle().await;
     }
 
-    /// Ends when the journal is closed.
+    /// Ends when the journal is closed, or poisoned: what is done from then on could not be recorded.
     async fn claim_and_dispatch(self: Arc<Self>) {
         loop {
             let claims = match self.journal.claim(CLAIM).await {
                 Ok(claims) => claims,
                 Err(JournalError::Closed) => return,
+                Err(error @ JournalError::Poisoned(_)) => {
+                    tracing::error!(%error, "nothing is dispatched any more");
+                    return;
+                }
                 Err(error) => {
                     tracing::error!(%error, "failed to claim events, trying again");
                     tokio::time::sleep(CLAIM_AGAIN).await;
@@ -159,20 +161,13 @@ impl Dispatcher {
 
     /// Sees every delivery through its first attempt, or into the journal where its lane has no place for it.
     async fn deliver(&self, plan: Plan, room: Room, trail: &mut Vec<TrailEntry>) -> Ending {
-        let Plan { mut ready, mut unfinished } = plan;
+        let Plan { ready, mut unfinished } = plan;
         if ready.is_empty() && unfinished.is_empty() {
             return Ending::Dropped {
                 reason: "no destination: neither the route nor a plugin names one".to_owned(),
             };
         }
-        let outcomes = match (ready.pop(), ready.is_empty()) {
-            (Some((way, delivery)), true) => vec![way.deliver(delivery, room).await],
-            (last, _) => {
-                let all = ready.into_iter().chain(last);
-                join_all(all.map(|(way, delivery)| way.deliver(delivery, room.clone()))).await
-            }
-        };
-        for Outcome { delivery, state, entry } in outcomes {
+        for Outcome { delivery, state, entry } in attempt_all(ready, room).await {
             trail.extend(entry);
             unfinished.extend(state.map(|state| Delivery { state, ..delivery }));
         }
@@ -198,6 +193,18 @@ impl Dispatcher {
             self.lanes.expect(&destination, due);
         }
     }
+}
+
+/// Makes the first attempts, all at once. The room is free when the last of them has begun or is parked: nobody
+/// here may hold on to it any longer.
+async fn attempt_all(mut ready: Vec<(Way, Delivery)>, room: Room) -> Vec<Outcome> {
+    let Some((way, delivery)) = ready.pop() else { return Vec::new() };
+    if ready.is_empty() {
+        return vec![way.deliver(delivery, room).await];
+    }
+    let others: Vec<_> =
+        ready.into_iter().map(|(way, delivery)| way.deliver(delivery, room.clone())).collect();
+    join_all(others.into_iter().chain([way.deliver(delivery, room)])).await
 }
 
 fn route_gone(route: &str) -> String {

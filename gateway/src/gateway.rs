@@ -28,7 +28,7 @@ use crate::{
         tls::{Tls, TlsError},
     },
     plugin::{PluginError, PluginHost},
-    reload,
+    reload::{self, Fingerprint},
     telemetry::Metrics,
 };
 
@@ -36,6 +36,8 @@ pub struct Gateway {
     pub(crate) config_file: PathBuf,
     /// The files of the config that was read last, in force or refused.
     pub(crate) watched: Arc<ArcSwap<Vec<PathBuf>>>,
+    /// What the files of the first config looked like at the start.
+    pub(crate) first_seen: Fingerprint,
     pub(crate) current: Current,
     pub(crate) plugins: Arc<PluginHost>,
     pub(crate) lanes: Arc<Lanes>,
@@ -87,6 +89,8 @@ impl Gateway {
         config: Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StartError> {
+        // Before anything that takes time: whatever changes from here on is a reason to reload.
+        let first_seen = Fingerprint::of(&config.files);
         let metrics = Arc::new(Metrics::new());
         let plugins = Arc::new(PluginHost::new(config.journal.path.join("plugins"), metrics.clone())?);
         let tls = config.server.tls.as_ref().map(Tls::load).transpose()?;
@@ -102,6 +106,7 @@ impl Gateway {
         Ok(Arc::new(Self {
             config_file,
             watched,
+            first_seen,
             current,
             plugins,
             lanes,

@@ -18,6 +18,7 @@ pub use lanes::{LaneError, Lanes};
 use self::{
     alarm::Alarm,
     gate::{Gate, Place},
+    hold::Hold,
     record::Recorder,
 };
 use crate::{
@@ -30,6 +31,8 @@ use crate::{
 mod alarm;
 
 mod gate;
+
+mod hold;
 
 mod lanes;
 
@@ -134,13 +137,15 @@ impl Lane {
         shared.closing.run_until_cancelled(looks).await;
     }
 
-    /// Fetches what is due and sees it to its places. `None`: the journal or the gate is closed.
+    /// Fetches what is due and sees it to its places. `None`: the journal is closed or poisoned, or the gate is
+    /// closed.
     async fn look(self: &Arc<Self>) -> Option<()> {
         let now = self.shared.clock.now();
         let promised = self.alarm.take(now);
         let due = match self.shared.journal.claim_due(&self.name, now, BATCH).await {
             Ok(due) => due,
-            Err(JournalError::Closed) => return None,
+            // The dispatcher hears of it as well, and says so.
+            Err(JournalError::Closed | JournalError::Poisoned(_)) => return None,
             Err(error) => {
                 tracing::error!(destination = %self.name, %error, "failed to fetch due deliveries, trying again");
                 self.alarm.set(now + LOOK_AGAIN);
@@ -164,16 +169,13 @@ impl Lane {
 
     /// Makes one more attempt at a delivery that had been waiting.
     async fn redeliver(self: Arc<Self>, delivery: Delivery, _place: Place) {
+        let hold = Hold::new(&self, &delivery);
         let standing = self.standing.load_full();
         let outcome = match standing.removed {
             false => self.attempt(&standing.target, delivery).await,
             true => give_up(delivery, self.shared.clock.now()),
         };
-        let due = outcome.state.as_ref().and_then(due);
-        self.shared.settle(outcome);
-        if let Some(due) = due {
-            self.alarm.set(due);
-        }
+        hold.settle(outcome);
     }
 
     async fn attempt(&self, target: &Target, mut delivery: Delivery) -> Outcome {

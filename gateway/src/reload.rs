@@ -130,7 +130,10 @@ fn keys(keys: &[&str]) -> String {
 pub async fn watch(gateway: Arc<Gateway>, stop: CancellationToken) {
     let changed = Arc::new(Notify::new());
     let mut watch = Watch::new(changed.clone());
-    let mut seen = watch.follow(&gateway.watched.load());
+    watch.follow(&gateway.watched.load());
+    // The start took its time, compiling plugins for one; what was changed meanwhile is seen at once.
+    let mut seen = gateway.first_seen.clone();
+    changed.notify_one();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -190,7 +193,7 @@ impl Watch {
     }
 
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(self.files.iter().map(|file| (file.clone(), Stat::of(file))).collect())
+        Fingerprint::of(&self.files)
     }
 }
 
@@ -217,15 +220,21 @@ fn directories_of(file: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// What the watched files look like from outside; `None` while a file is not there.
-#[derive(PartialEq, Eq)]
-struct Fingerprint(BTreeMap<PathBuf, Option<Stat>>);
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Fingerprint(BTreeMap<PathBuf, Option<Stat>>);
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Stat {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
+}
+
+impl Fingerprint {
+    pub(crate) fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        Self(files.into_iter().map(|file| (file.clone(), Stat::of(file))).collect())
+    }
 }
 
 impl Stat {
@@ -245,6 +254,32 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn config_changed_while_the_gateway_starts_takes_effect() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("sluice.toml");
+        let text = "[destinations.a]\nurl = \"http://127.0.0.1:1/\"\n\
+                    [[routes]]\nname = \"r\"\npath = \"/\"\nverify = \"none\"\ndeliver = [\"a\"]\n";
+        fs::write(&file, text).unwrap();
+        let (config, _) = Config::load(&file, &ProcessEnv).unwrap();
+        let open = {
+            let file = file.clone();
+            move || Gateway::open(file, config, Arc::new(SystemClock))
+        };
+        let gateway = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+        fs::write(&file, format!("# changed\n{text}")).unwrap();
+        let watching = tokio::spawn(watch(gateway.clone(), CancellationToken::new()));
+        let reloaded = async {
+            while gateway.generation() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        time::timeout(Duration::from_secs(20), reloaded).await.expect("the change is seen");
+        watching.abort();
+        gateway.journal.close().await;
+    }
 
     #[test]
     fn every_directory_of_a_config_map_is_watched() {

@@ -1,10 +1,11 @@
 //! `sluice run`: logs, config, gateway, addresses, wait, drain.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use tokio::{
     net::TcpListener,
+    runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -43,7 +44,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         }
     };
     warnings.iter().for_each(|warning| warn!("{}", warning.line()));
-    match serve(args.config, config) {
+    match serve_to_the_end(args.config, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure:#}");
@@ -66,7 +67,15 @@ pub fn check_plugins(config: &Config) -> Vec<String> {
     tls.err().into_iter().chain(generation).collect()
 }
 
-#[tokio::main]
+/// Nothing that blocks, a reload that reads from a network file system that hangs for one, holds up the end: all that
+/// must be finished is when [`serve`] returns.
+fn serve_to_the_end(config_file: PathBuf, config: Config) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("failed to start the runtime")?;
+    let served = runtime.block_on(serve(config_file, config));
+    runtime.shutdown_background();
+    served
+}
+
 async fn serve(config_file: PathBuf, config: Config) -> anyhow::Result<()> {
     let (listen, admin, grace) = (config.server.listen, config.admin.listen, config.server.grace);
     let clock = Arc::new(SystemClock);
@@ -97,7 +106,7 @@ async fn bind(address: SocketAddr, announcement: &'static str) -> anyhow::Result
     Ok(listener)
 }
 
-/// SIGTERM and SIGINT shut down, SIGHUP reloads.
+/// SIGTERM and SIGINT shut down, and end the process at once when they come again. SIGHUP reloads.
 fn obey_signals(
     gateway: Arc<Gateway>,
     shutdown: CancellationToken,
@@ -105,17 +114,32 @@ fn obey_signals(
     let listen = |kind| -> anyhow::Result<Signal> { signal(kind).context("failed to listen for signals") };
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hangup = listen(SignalKind::hangup())?;
+    let hangup = listen(SignalKind::hangup())?;
     Ok(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                // Its outcome is logged where it happens.
-                _ = hangup.recv() => drop(gateway.reload().await),
-            }
+        // A reload may take its time, and what is dropped half-way has changed nothing.
+        tokio::select! {
+            never = reload_at(hangup, gateway) => match never {},
+            () = either(&mut terminate, &mut interrupt) => {}
         }
         info!("shutting down");
         shutdown.cancel();
+        either(&mut terminate, &mut interrupt).await;
+        warn!("stopped at once by a second signal: what was in hand is delivered after the next start");
+        std::process::exit(1);
     })
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
+
+async fn reload_at(mut hangup: Signal, gateway: Arc<Gateway>) -> Infallible {
+    loop {
+        hangup.recv().await;
+        // Its outcome is logged where it happens.
+        drop(gateway.reload().await);
+    }
 }

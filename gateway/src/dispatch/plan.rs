@@ -1,6 +1,6 @@
 //! Which message goes where.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     clock::Timestamp,
@@ -78,9 +78,10 @@ fn destinations<'a>(route: &'a Route, chosen: Option<&'a [String]>) -> impl Iter
 }
 
 /// What a plugin chose though the route does not deliver there: a plugin may choose among what it was given.
-fn strangers<'a>(route: &'a Route, chosen: Option<&'a [String]>) -> impl Iterator<Item = &'a str> {
+/// Each once, however often it was named: they are the keys of dead letters.
+fn strangers<'a>(route: &Route, chosen: Option<&'a [String]>) -> BTreeSet<&'a str> {
     let chosen = chosen.unwrap_or_default().iter().map(String::as_str);
-    chosen.filter(|name| !route.deliver.iter().any(|known| **known == **name))
+    chosen.filter(|name| !route.deliver.iter().any(|known| **known == **name)).collect()
 }
 
 fn not_of_route(destination: &str, route: &Route) -> String {

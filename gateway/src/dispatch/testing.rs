@@ -69,7 +69,11 @@ struct Kept {
     settlements: Vec<Settlement>,
     waiting: BTreeMap<DeliveryKey, (Delivery, bool)>,
     attempts: Vec<DeliveryAttempt>,
-    closed: bool,
+    /// Nothing more is handed out, for this reason.
+    ended: Option<fn() -> JournalError>,
+    /// Deliveries to this destination are never handed out: the claim hangs.
+    stuck: Option<&'static str>,
+    panics_once: bool,
 }
 
 impl FakeJournal {
@@ -103,6 +107,27 @@ impl FakeJournal {
         .await
     }
 
+    /// Makes a delivery wait, due since ever.
+    pub(crate) fn leave_waiting(&self, delivery: Delivery) {
+        self.state.lock().unwrap().waiting.insert(delivery.key.clone(), (delivery, false));
+    }
+
+    /// Has whoever claims deliveries to `destination` wait for ever.
+    pub(crate) fn get_stuck(&self, destination: &'static str) {
+        self.state.lock().unwrap().stuck = Some(destination);
+    }
+
+    /// Has the next settlement of an attempt panic, like a bug on the way to it.
+    pub(crate) fn panic_once(&self) {
+        self.state.lock().unwrap().panics_once = true;
+    }
+
+    /// Hands out nothing any more.
+    pub(crate) fn end(&self, why: fn() -> JournalError) {
+        self.state.lock().unwrap().ended = Some(why);
+        self.changed.notify_waiters();
+    }
+
     /// How many deliveries wait that nobody has leased.
     pub(crate) fn waiting(&self) -> usize {
         self.state.lock().unwrap().waiting.values().filter(|(_, leased)| !leased).count()
@@ -126,8 +151,8 @@ impl Journal for FakeJournal {
             next.as_mut().enable();
             {
                 let mut state = self.state.lock().unwrap();
-                if state.closed {
-                    return Err(JournalError::Closed);
+                if let Some(why) = state.ended {
+                    return Err(why());
                 }
                 let count = state.open.len().min(max);
                 if count > 0 {
@@ -152,8 +177,16 @@ impl Journal for FakeJournal {
     }
 
     async fn claim_due(&self, destination: &str, now: Timestamp, max: usize) -> Result<Due, JournalError> {
+        let is_stuck = self.state.lock().unwrap().stuck == Some(destination);
+        if is_stuck {
+            std::future::pending::<()>().await;
+        }
         let mut due = Due::default();
-        for (delivery, leased) in self.state.lock().unwrap().waiting.values_mut() {
+        let mut state = self.state.lock().unwrap();
+        if let Some(why) = state.ended {
+            return Err(why());
+        }
+        for (delivery, leased) in state.waiting.values_mut() {
             let DeliveryState::Waiting { due: at } = delivery.state else { continue };
             if *leased || *delivery.key.destination != *destination {
                 continue;
@@ -175,6 +208,8 @@ impl Journal for FakeJournal {
     }
 
     fn settle_delivery(&self, attempt: DeliveryAttempt) {
+        let panics = std::mem::take(&mut self.state.lock().unwrap().panics_once);
+        assert!(!panics, "a panic that the test asked for");
         let mut state = self.state.lock().unwrap();
         let (mut delivery, _) = state.waiting.remove(&attempt.key).expect("settled what was not waiting");
         if let Some(next @ DeliveryState::Waiting { .. }) = attempt.state.clone() {
@@ -211,8 +246,7 @@ impl Journal for FakeJournal {
     }
 
     async fn close(&self) {
-        self.state.lock().unwrap().closed = true;
-        self.changed.notify_waiters();
+        self.end(|| JournalError::Closed);
     }
 }
 

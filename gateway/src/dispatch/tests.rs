@@ -272,6 +272,43 @@ async fn hanging_destination_holds_up_nothing_but_itself() {
     assert!(seen.len() == 80 && seen.values().all(|times| *times == 1), "{seen:?}");
 }
 
+/// As many bodies as fill the dispatcher's room twice.
+#[tokio::test]
+async fn hanging_destination_among_several_keeps_no_room_in_the_dispatcher() {
+    let hanging = Sink::start(|_, _| Reply::status(200).held()).await;
+    let healthy = Sink::start(|_, _| Reply::status(200)).await;
+    let patient = |name, sink: &Sink| Destination {
+        concurrency: 64,
+        timeout: Duration::from_secs(60),
+        ..destination(name, &sink.url())
+    };
+    let bench =
+        Bench::start(standing_clock(), vec![patient("hanging", &hanging), patient("healthy", &healthy)]);
+    let body = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+    for _ in 0..64 {
+        bench.journal.accept(Event { body: body.clone(), ..event("") });
+    }
+    healthy.received(64).await;
+}
+
+#[tokio::test]
+async fn delivery_whose_attempt_panicked_is_attempted_again() {
+    let sink = Sink::start(|_, before| Reply::status(if before == 0 { 500 } else { 200 })).await;
+    let clock = standing_clock();
+    let bench = Bench::start(clock.clone(), vec![destination("crm", &sink.url())]);
+    let id = bench.accept("{}");
+    bench.journal.settlement(id).await;
+    bench.journal.panic_once();
+    clock.advance(Duration::from_secs(7200));
+    bench.lanes.wake_all();
+    let panicked = bench.journal.attempts(1).await.remove(0);
+    assert!(matches!(panicked.state, Some(DeliveryState::Waiting { due }) if due > clock.now()));
+    assert!(matches!(&panicked.trail[..], [TrailEntry::Failed { reason, .. }] if reason.contains("bug")));
+    clock.advance(Duration::from_secs(3600));
+    bench.lanes.wake_all();
+    assert_eq!(bench.journal.attempts(2).await.remove(1).state, None);
+}
+
 #[tokio::test]
 async fn concurrency_of_a_destination_is_never_exceeded() {
     let sink = Sink::start(|_, _| Reply::status(200).held()).await;
@@ -383,6 +420,62 @@ async fn closed_journal_ends_the_dispatcher() {
     let bench = Bench::start(standing_clock(), vec![]);
     bench.journal.close().await;
     bench.running.await.unwrap();
+}
+
+#[tokio::test]
+async fn poisoned_journal_ends_the_dispatcher() {
+    let bench = Bench::start(standing_clock(), vec![destination("crm", "http://127.0.0.1:1/")]);
+    bench.journal.end(|| JournalError::Poisoned("EIO".to_owned()));
+    tokio::time::timeout(Duration::from_secs(5), bench.running).await.unwrap().unwrap();
+}
+
+/// A delivery that waits for a destination that is not in the config.
+fn orphan() -> Delivery {
+    let event = event("{}");
+    let message = crate::event::Message {
+        headers: event.headers.clone(),
+        body: event.body.clone(),
+        destinations: None,
+        key: None,
+    };
+    Delivery {
+        key: crate::journal::DeliveryKey { event: event.id, destination: "ghost".into(), index: 0 },
+        route: event.route.clone(),
+        message,
+        attempts: 0,
+        state: DeliveryState::Waiting { due: Timestamp::default() },
+    }
+}
+
+#[tokio::test]
+async fn replay_to_a_destination_that_is_not_in_the_config_is_a_dead_letter_again() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let bench = Bench::start(standing_clock(), vec![destination("crm", &sink.url())]);
+    let id = bench.accept("{}");
+    bench.journal.settlement(id).await;
+    bench.journal.leave_waiting(orphan());
+    bench.lanes.wake_all();
+    let attempt = bench.journal.attempts(1).await.remove(0);
+    assert!(matches!(attempt.state, Some(DeliveryState::Dead { reason, .. }) if reason.contains("`ghost`")));
+}
+
+#[tokio::test]
+async fn giving_up_what_waits_for_a_lost_destination_holds_up_nothing() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let journal = Arc::new(testing::FakeJournal::default());
+    journal.leave_waiting(orphan());
+    journal.get_stuck("ghost");
+    let (clock, metrics) = (standing_clock(), Arc::new(Metrics::new()));
+    let config = config(vec![destination("crm", &sink.url())]);
+    let lanes = Lanes::new(journal.clone(), clock.clone(), metrics.clone()).unwrap();
+    lanes.apply(&config).unwrap();
+    let dispatcher = Dispatcher::new(current(config), journal.clone(), lanes, clock, metrics);
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(dispatcher.run(shutdown.clone()));
+    let id = journal.accept(event("{}"));
+    journal.settlement(id).await;
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -243,6 +243,9 @@ impl Journal for SqliteJournal {
         if let Some(stopped) = self.shared.status.stopped() {
             return Err(stopped.into());
         }
+        if self.shared.feed.is_paused() {
+            return Ok(Due { deliveries: Vec::new(), next: Some(now + UNWRITTEN_AGAIN) });
+        }
         let held_up = self.shared.inbox.has_unwritten_deliveries();
         let mut due = if self.shared.backlog.is_idle(destination) {
             Due::default()
@@ -374,6 +377,13 @@ impl Shared {
         if self.push(Op::Attempt(Attempt { made, trail })).is_err() {
             tracing::debug!(%event, "attempted after the journal was closed; it is made again at the next start");
         }
+    }
+
+    /// Stops the journal for good and tells whoever waits for an event.
+    fn poison(&self, why: &str) -> Refusal {
+        let refusal = self.status.poison(why);
+        self.feed.wake_all();
+        refusal
     }
 
     fn dispatch_connection(&self) -> MutexGuard<'_, Connection> {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{BATCH, Lane, Shared, Way, gate::PATIENCE, give_up};
@@ -24,6 +25,8 @@ pub struct Lanes {
     by_name: ArcSwap<HashMap<Arc<str>, Arc<Lane>>>,
     /// Held while a config is applied: one at a time.
     applying: Mutex<()>,
+    /// Told when there may be deliveries without a lane.
+    orphans: Notify,
 }
 
 impl Lanes {
@@ -51,7 +54,12 @@ impl Lanes {
             tasks: TaskTracker::new(),
             patience,
         };
-        Ok(Arc::new(Self { shared: Arc::new(shared), by_name: ArcSwap::default(), applying: Mutex::new(()) }))
+        Ok(Arc::new(Self {
+            shared: Arc::new(shared),
+            by_name: ArcSwap::default(),
+            applying: Mutex::new(()),
+            orphans: Notify::new(),
+        }))
     }
 
     /// Brings the lanes in line with a config: new destinations get a lane, known ones their new target and
@@ -84,11 +92,13 @@ impl Lanes {
         Ok(())
     }
 
-    /// Has every lane look into the journal now. To be called after dead letters have been replayed.
+    /// Has every lane look into the journal now. To be called after dead letters have been replayed: some may have
+    /// no lane.
     pub fn wake_all(&self) {
         for lane in self.by_name.load().values() {
             lane.alarm.set(Timestamp::default());
         }
+        self.orphans.notify_one();
     }
 
     /// The way to a destination, with its target as it is now. `None`: it is in no config since the start.
@@ -105,29 +115,49 @@ impl Lanes {
         }
     }
 
-    /// Makes dead letters of what waits for destinations that left the config while the gateway was down: they have
-    /// no lane that would meet them.
-    pub(crate) async fn give_up_orphans(&self) -> Result<(), JournalError> {
-        let shared = &self.shared;
-        for name in shared.journal.waiting_destinations().await? {
-            if self.by_name.load().contains_key(&name) {
-                continue;
-            }
+    /// From now on, until the lanes close, makes dead letters of what waits for destinations that are not in the
+    /// config: those that left it while the gateway was down, and those that somebody replays to all the same.
+    pub(crate) fn start_giving_up_orphans(self: &Arc<Self>) {
+        let lanes = self.clone();
+        self.shared.tasks.spawn(async move {
+            let rounds = async {
+                loop {
+                    if let Err(error) = lanes.give_up_orphans().await {
+                        tracing::error!(%error, "failed to look for deliveries whose destination is not in the config");
+                    }
+                    lanes.orphans.notified().await;
+                }
+            };
+            lanes.shared.closing.run_until_cancelled(rounds).await;
+        });
+    }
+
+    async fn give_up_orphans(&self) -> Result<(), JournalError> {
+        for name in self.shared.journal.waiting_destinations().await? {
             let mut given_up = 0;
-            loop {
-                let whenever = Timestamp::from_millis(u64::MAX);
-                let orphans = shared.journal.claim_due(&name, whenever, BATCH).await?.deliveries;
-                if orphans.is_empty() {
+            // Between two batches a reload may have brought it back.
+            while !self.by_name.load().contains_key(&name) {
+                let count = self.give_up_batch(&name).await?;
+                if count == 0 {
                     break;
                 }
-                given_up += orphans.len();
-                for orphan in orphans {
-                    shared.settle(give_up(orphan, shared.clock.now()));
-                }
+                given_up += count;
             }
-            tracing::warn!(destination = %name, given_up, "destination is not in the config, dead letters");
+            if given_up > 0 {
+                tracing::warn!(destination = %name, given_up, "destination is not in the config, dead letters");
+            }
         }
         Ok(())
+    }
+
+    async fn give_up_batch(&self, destination: &str) -> Result<usize, JournalError> {
+        let whenever = Timestamp::from_millis(u64::MAX);
+        let orphans = self.shared.journal.claim_due(destination, whenever, BATCH).await?.deliveries;
+        let count = orphans.len();
+        for orphan in orphans {
+            self.shared.settle(give_up(orphan, self.shared.clock.now()));
+        }
+        Ok(count)
     }
 
     /// Begins no attempt any more; what is waiting for a place comes back as due.

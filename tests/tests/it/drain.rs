@@ -1,4 +1,8 @@
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use sluice_tests::{
     gateway::Setup,
@@ -67,4 +71,34 @@ async fn what_is_not_finished_within_the_grace_is_left_in_the_journal() {
     gateway.admin().wait_state(&id, "delivered").await;
     let received = sink.received("/in");
     assert_eq!(received[0].webhook_id(), received[1].webhook_id());
+}
+
+#[tokio::test]
+async fn second_signal_stops_at_once() {
+    let sink = Sink::start().await;
+    sink.answer("/in", Reply::hang());
+    let config = with_grace("60s").replace("timeout = \"2s\"", "timeout = \"60s\"");
+    let mut gateway = Setup::new().sink(&sink).config(&config).start().await;
+    gateway.accept(hook(1)).await;
+    sink.wait_received("/in", 1).await;
+    gateway.signal("TERM");
+    gateway.wait_log("shutting down").await;
+    gateway.signal("INT");
+    assert_eq!(gateway.wait_exit().await.code(), Some(1));
+}
+
+/// A pipe that nobody closes stands in for a network file system that hangs.
+#[tokio::test]
+async fn reload_that_hangs_does_not_hold_up_a_shutdown() {
+    let sink = Sink::start().await;
+    let mut gateway = Setup::new().sink(&sink).config(&with_grace("1s")).start().await;
+    let pipe = gateway.setup().path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let hanging = with_grace("1s").replace("{ env = \"GITHUB_SECRET\" }", "{ file = \"$DIR/pipe\" }");
+    gateway.setup().write_config(&hanging);
+    gateway.signal("HUP");
+    // Opens once the reload reads from it.
+    let _open = tokio::task::spawn_blocking(move || File::options().write(true).open(pipe)).await.unwrap();
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait_exit().await.code(), Some(0));
 }

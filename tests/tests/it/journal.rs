@@ -7,6 +7,7 @@ use std::{
 use sluice_tests::{
     gateway::Setup,
     sink::{Reply, Sink},
+    wait,
 };
 
 use crate::common::{RELAY, hook, relay};
@@ -82,6 +83,30 @@ async fn journal_that_cannot_be_made_is_refused_by_name() {
         .replace("$SINK", "http://127.0.0.1:9");
     let said = Setup::new().config(&config).start_refused(1).await;
     assert!(said.contains("sluice.toml"), "{said}");
+}
+
+/// Nothing is taken in that may not be kept; the process stays up to say so.
+#[tokio::test]
+async fn journal_damaged_while_running_takes_no_more_events_and_says_so() {
+    let sink = Sink::start().await;
+    let gateway = relay(&sink).await;
+    for number in 0..50 {
+        gateway.accept(hook(number)).await;
+    }
+    sink.wait_received("/in", 50).await;
+    let database = database(&gateway.setup().path("journal"));
+    damage(&database.with_extension("db-wal"));
+    damage(&database);
+    // The page caches may hold what was read before: sooner or later somebody looks at the disk.
+    wait::wait_until("damage noticed", async || {
+        gateway.admin().get("/events").await;
+        gateway.admin().get("/readyz").await.status == 503
+    })
+    .await;
+    let refused = gateway.send(hook(99)).await.expect(503);
+    assert!(!refused.header("retry-after").is_empty());
+    assert!(gateway.admin().get("/readyz").await.text().contains("journal"));
+    assert_eq!(gateway.admin().get("/healthz").await.status, 200);
 }
 
 /// The largest SQLite file of a directory.

@@ -117,9 +117,6 @@ fn frames(conn: &Connection, mode: &str) -> rusqlite::Result<(i64, i64)> {
 fn failed(shared: &Shared, error: rusqlite::Error) {
     match error.into() {
         Failure::Full(why) => drop(shared.status.full(&why)),
-        Failure::Fatal(why) => {
-            shared.status.poison(&format!("checkpoint failed: {why}"));
-            shared.feed.wake_all();
-        }
+        Failure::Fatal(why) => drop(shared.poison(&format!("checkpoint failed: {why}"))),
     }
 }

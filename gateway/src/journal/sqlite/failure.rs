@@ -2,7 +2,7 @@
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-use super::{Shared, status::Refusal};
+use super::Shared;
 use crate::journal::JournalError;
 
 /// How a write failed.
@@ -31,9 +31,7 @@ impl From<Error> for Failure {
 pub(super) fn query_failed(shared: &Shared, error: Error) -> JournalError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            let refusal = shared.status.poison(&format!("the database is damaged: {error}"));
-            shared.feed.wake_all();
-            Refusal::into(refusal)
+            shared.poison(&format!("the database is damaged: {error}")).into()
         }
         _ => JournalError::Query(Box::new(error)),
     }

@@ -65,7 +65,8 @@ pub(super) enum Taken {
 pub(super) struct Plan {
     /// Fresh events from this sequence number to that one.
     pub(super) fresh: Option<(i64, i64)>,
-    /// Events to be seen again, but not these: they were in hand before the read began.
+    /// Events to be seen again, but not these: they were in hand before the read began. Those dispatched for the
+    /// first time count as well, for their settlements may be in the database before their leases end.
     pub(super) again: Option<HashSet<i64>>,
 }
 
@@ -158,7 +159,7 @@ impl Feed {
         let fresh = desk.spilled_from.filter(|_| desk.fresh.is_empty()).map(|from| (from, desk.tail));
         let again = desk.is_again_due(now).then(|| {
             desk.next_again = None;
-            desk.again_seqs.clone()
+            desk.again_seqs.iter().chain(&desk.open_seqs).copied().collect()
         });
         Plan { fresh, again }
     }
@@ -224,6 +225,10 @@ impl Feed {
         let waiting = desk.fresh.front().map(|ready| ready.seq);
         let in_hand = desk.open_seqs.first().copied();
         [waiting, in_hand, desk.spilled_from].into_iter().flatten().min().unwrap_or(desk.tail + 1)
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.desk().paused
     }
 
     pub(super) fn pause(&self, paused: bool) {

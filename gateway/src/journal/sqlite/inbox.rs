@@ -14,8 +14,9 @@ use super::op::Op;
 /// One group: enough to make the fsync cheap, little enough to keep the wait short.
 const MAX_OPS: usize = 1024;
 const MAX_BYTES: usize = 4 << 20;
-/// How long settlements wait for an append to share a group with. Nobody waits for them, and a crash before
-/// they are written costs a duplicate that carries the same `webhook-id`.
+/// How long settlements wait for an append to share a group with, while the writer is awake. One that sleeps is not
+/// woken for them: they wait for the next append, or for its tick. Nobody waits for them, and a crash before they are
+/// written costs a duplicate that carries the same `webhook-id`.
 const LINGER: Duration = Duration::from_millis(5);
 /// As many settlements make a group of their own.
 const LAZY_MAX: usize = 256;

@@ -87,15 +87,17 @@ impl Retention {
     }
 
     /// Keeps below `max_size` at the expense of the oldest history. Why that is not possible, if so.
-    pub(super) fn make_room(&mut self, conn: &Connection, shared: &Shared) -> Option<String> {
+    pub(super) fn make_room(
+        &mut self,
+        conn: &Connection,
+        shared: &Shared,
+    ) -> Result<Option<String>, Failure> {
         if self.is_measured && self.used + self.written < self.max_size && self.written < MEASURE_EVERY {
-            return None;
+            return Ok(None);
         }
-        match self.purge_to_fit(conn, shared) {
-            Ok(()) if self.used < self.max_size => None,
-            Ok(()) => Some(format!("it has reached its max_size of {} bytes", self.max_size)),
-            Err(Failure::Full(why) | Failure::Fatal(why)) => Some(why),
-        }
+        self.purge_to_fit(conn, shared)?;
+        let is_full = self.used >= self.max_size;
+        Ok(is_full.then(|| format!("it has reached its max_size of {} bytes", self.max_size)))
     }
 
     fn purge_to_fit(&mut self, conn: &Connection, shared: &Shared) -> Result<(), Failure> {
@@ -104,15 +106,16 @@ impl Retention {
             return Ok(());
         }
         for _ in 0..PURGE_SLICES {
-            let deleted;
+            let from = self.purge_cursor;
             // Never mind their age.
-            (deleted, self.purge_cursor) =
-                sweep(conn, shared, self.purge_cursor, Timestamp::from_millis(u64::MAX))?;
+            let (deleted, next) = sweep(conn, shared, from, Timestamp::from_millis(u64::MAX))?;
+            // What is left before the cursor waits: a million events of a dead destination, perhaps. As long as there
+            // is history behind them they are not looked at again.
+            self.purge_cursor = if next == 0 && deleted > 0 { from } else { next };
             if deleted > 0 {
                 self.measure(conn)?;
             }
             if self.used < self.max_size || self.purge_cursor == 0 {
-                self.purge_cursor = 0;
                 break;
             }
         }

@@ -1,7 +1,7 @@
 //! How the journal is doing: what `health` shows, and whether anything may still be written.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
@@ -16,6 +16,13 @@ pub(super) enum Refusal {
     Full(Arc<str>),
     Poisoned(Arc<str>),
     Closed,
+}
+
+impl Refusal {
+    /// Whether it holds until a restart.
+    fn is_final(&self) -> bool {
+        !matches!(self, Self::Full(_))
+    }
 }
 
 impl From<Refusal> for JournalError {
@@ -46,12 +53,12 @@ impl Status {
         if !self.impaired.load(Relaxed) {
             return None;
         }
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
     }
 
     /// Why nothing will ever be written again by this process, if so.
     pub(super) fn stopped(&self) -> Option<Refusal> {
-        self.refusal().filter(|refusal| !matches!(refusal, Refusal::Full(_)))
+        self.refusal().filter(Refusal::is_final)
     }
 
     /// Whether what is on disk is known to be what was written.
@@ -61,43 +68,51 @@ impl Status {
 
     /// Stops the journal for good. The first reason stays.
     pub(super) fn poison(&self, why: &str) -> Refusal {
-        let refusal = self.stopped().unwrap_or_else(|| {
-            tracing::error!(why, "journal stopped; nothing is accepted until a restart");
-            Refusal::Poisoned(why.into())
-        });
-        self.set(Some(refusal.clone()));
-        refusal
+        let mut current = self.lock();
+        if let Some(stopped) = current.clone().filter(Refusal::is_final) {
+            return stopped;
+        }
+        tracing::error!(why, "journal stopped; nothing is accepted until a restart");
+        self.refuse(&mut current, Refusal::Poisoned(why.into()))
     }
 
     /// Notes that there is no room, until [`has_room`](Self::has_room).
     pub(super) fn full(&self, why: &str) -> Refusal {
-        match self.refusal() {
+        let mut current = self.lock();
+        match &*current {
             None => tracing::warn!(why, "journal is full; events are refused until there is room"),
             Some(Refusal::Full(_)) => {}
-            Some(stopped) => return stopped,
+            Some(stopped) => return stopped.clone(),
         }
-        let refusal = Refusal::Full(why.into());
-        self.set(Some(refusal.clone()));
-        refusal
+        self.refuse(&mut current, Refusal::Full(why.into()))
     }
 
     pub(super) fn has_room(&self) {
-        if let Some(Refusal::Full(_)) = self.refusal() {
+        let mut current = self.lock();
+        if let Some(Refusal::Full(_)) = *current {
             tracing::info!("journal has room again");
-            self.set(None);
+            *current = None;
+            self.impaired.store(false, Relaxed);
         }
     }
 
     pub(super) fn close(&self) {
-        if self.stopped().is_none() {
-            self.set(Some(Refusal::Closed));
+        let mut current = self.lock();
+        if !current.as_ref().is_some_and(Refusal::is_final) {
+            self.refuse(&mut current, Refusal::Closed);
         }
     }
 
-    fn set(&self, refusal: Option<Refusal>) {
-        let mut current = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        self.impaired.store(refusal.is_some(), Relaxed);
-        *current = refusal;
+    fn refuse(&self, current: &mut Option<Refusal>, refusal: Refusal) -> Refusal {
+        *current = Some(refusal.clone());
+        self.impaired.store(true, Relaxed);
+        refusal
+    }
+
+    /// Held from the look at the refusal to its change: several threads find out how the disk is doing, and what
+    /// one knows to be poisoned must not be healed by another.
+    fn lock(&self) -> MutexGuard<'_, Option<Refusal>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_counts(&self, depth: u64, dead_letters: u64) {
@@ -164,6 +179,23 @@ mod tests {
         assert_eq!(status.poison("again"), first);
         status.close();
         assert_eq!(status.stopped(), Some(first));
+    }
+
+    #[test]
+    fn poison_is_not_lost_to_a_thread_that_finds_room() {
+        for _ in 0..300 {
+            let status = Status::default();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        status.full("no space");
+                        status.has_room();
+                    }
+                });
+                scope.spawn(|| status.poison("fsync failed"));
+            });
+            assert!(status.stopped().is_some());
+        }
     }
 
     #[test]

@@ -23,10 +23,7 @@ impl Writer<'_> {
         }
         self.checkpoints.look(self.conn);
         if let Err(failure) = self.tidy(ticked) {
-            match self.roll_back(failure) {
-                Failure::Full(why) => drop(self.shared.status.full(&why)),
-                Failure::Fatal(why) => drop(self.shared.status.poison(&why)),
-            }
+            self.impair(failure);
         }
     }
 

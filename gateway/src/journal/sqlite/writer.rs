@@ -85,6 +85,9 @@ impl Writer<'_> {
             return self.refuse(ops, &stopped);
         }
         let ops = self.admit(ops);
+        if let Some(stopped) = self.shared.status.stopped() {
+            return self.refuse(ops, &stopped);
+        }
         let ops: Vec<Op> = self.retained.drain(..).chain(ops).collect();
         if !ops.is_empty() {
             self.write(ops);
@@ -102,8 +105,10 @@ impl Writer<'_> {
 
     /// Why nothing more may be appended, if so; looks for room at times.
     fn no_room(&mut self) -> Option<Refusal> {
-        if let Some(why) = self.retention.make_room(self.conn, &self.shared) {
-            return Some(self.shared.status.full(&why));
+        match self.retention.make_room(self.conn, &self.shared) {
+            Ok(None) => {}
+            Ok(Some(why)) => return Some(self.shared.status.full(&why)),
+            Err(failure) => return Some(self.impair(failure)),
         }
         let refusal = self.shared.status.refusal()?;
         if self.last_room_check.elapsed() < ROOM_CHECK {
@@ -178,8 +183,7 @@ impl Writer<'_> {
     fn fail(&mut self, ops: Vec<Op>, failure: Failure) {
         match self.roll_back(failure) {
             Failure::Fatal(why) => {
-                let refusal = self.shared.status.poison(&why);
-                self.shared.feed.wake_all();
+                let refusal = self.shared.poison(&why);
                 self.refuse(ops, &refusal);
             }
             Failure::Full(why) => {
@@ -207,14 +211,22 @@ impl Writer<'_> {
                 self.next_seq = first_seq;
                 self.retained = lazy;
                 if let Failure::Fatal(why) = self.roll_back(failure) {
-                    self.shared.status.poison(&why);
+                    self.shared.poison(&why);
                 }
             }
         }
     }
 
+    /// Undoes the open transaction of some upkeep that failed, and notes what that means.
+    pub(super) fn impair(&self, failure: Failure) -> Refusal {
+        match self.roll_back(failure) {
+            Failure::Full(why) => self.shared.status.full(&why),
+            Failure::Fatal(why) => self.shared.poison(&why),
+        }
+    }
+
     /// Undoes the open transaction; a failure to do so is fatal.
-    pub(super) fn roll_back(&mut self, failure: Failure) -> Failure {
+    fn roll_back(&self, failure: Failure) -> Failure {
         // SQLite has done it by itself after some errors.
         let undone = if self.conn.is_autocommit() { Ok(()) } else { self.conn.execute_batch("ROLLBACK") };
         match undone.and_then(|()| self.shared.names.reload(self.conn)) {

@@ -175,3 +175,14 @@ async fn health_counts_what_is_unfinished_and_knows_the_oldest() {
     until(async || bench.journal().health().depth == 0).await;
     assert_eq!(bench.journal().health().oldest, None);
 }
+
+/// Its settlement may have been written, and not been published yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_in_hand_is_not_read_again_before_its_lease_ends() {
+    let bench = Bench::new();
+    bench.accept(&bench.event(1)).await;
+    bench.claim(1).await;
+    let feed = &bench.journal().shared.feed;
+    feed.publish_again(bench.now());
+    assert!(feed.plan(bench.now()).again.unwrap().contains(&1));
+}

@@ -72,3 +72,30 @@ async fn journal_at_max_size_with_unfinished_events_refuses_and_resumes() {
     until(async || bench.journal().append(bench.event(1000), None).await.is_ok()).await;
     assert_eq!(bench.journal().health().failure, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_waiting_events_do_not_keep_a_full_journal_from_forgetting_its_history() {
+    let bench = Bench::with(|config| config.max_size = 8 << 20);
+    // More than one look at the history covers.
+    let waiting: Vec<_> = (0..2500).map(|number| bench.event(number)).collect();
+    let appends = waiting.iter().map(|event| bench.journal().append(event.clone(), None));
+    assert!(futures_util::future::join_all(appends).await.iter().all(Result::is_ok));
+    bench.claim(2500).await;
+    for event in &waiting {
+        let unfinished = vec![delivery(event, "a", bench.waiting(1000 * HOUR))];
+        bench.settle(event.id, Ending::Delivered { unfinished });
+    }
+    let body = Bytes::from(vec![b'x'; 256 << 10]);
+    let mut times_full = 0;
+    for number in 2500..2580 {
+        let event = Arc::new(Event { body: body.clone(), ..(*bench.event(number)).clone() });
+        if bench.journal().append(event.clone(), None).await.is_err() {
+            times_full += 1;
+            until(async || bench.journal().append(event.clone(), None).await.is_ok()).await;
+        }
+        bench.claim(1).await;
+        bench.settle(event.id, Ending::Delivered { unfinished: Vec::new() });
+    }
+    // Only until it has once looked past those that wait.
+    assert!(times_full <= 1, "full {times_full} times, with history to forget");
+}

@@ -3,6 +3,7 @@ use std::{
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process::Command,
+    task::Poll,
 };
 
 use super::*;
@@ -132,6 +133,42 @@ async fn damage_found_while_running_stops_the_journal() {
     assert!(matches!(appended, Err(JournalError::Poisoned(_))), "{appended:?}");
     assert!(bench.journal().health().failure.unwrap().contains("damaged"));
     assert!(matches!(within(bench.journal().claim(1)).await, Err(JournalError::Poisoned(_))));
+}
+
+/// Makes every look at the history fail, as an error of the disk would.
+fn break_history(bench: &Bench) {
+    let broken = "ALTER TABLE outcome RENAME TO elsewhere";
+    bench.journal().shared.dispatch_connection().execute_batch(broken).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_while_making_room_stops_the_journal() {
+    let bench = Bench::with(|config| config.max_size = 1);
+    break_history(&bench);
+    let appended = bench.journal().append(bench.event(1), DAY).await;
+    assert!(matches!(appended, Err(JournalError::Poisoned(_))), "{appended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_an_event_hears_of_a_failure_during_upkeep() {
+    let bench = Bench::new();
+    let mut claim = bench.journal().claim(1);
+    let waits = std::future::poll_fn(|cx| Poll::Ready(claim.as_mut().poll(cx).is_pending())).await;
+    assert!(waits);
+    break_history(&bench);
+    assert!(matches!(within(claim).await, Err(JournalError::Poisoned(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_delivery_is_handed_out_while_settlements_pile_up() {
+    let bench = Bench::new();
+    let event = bench.leave_unfinished(1, &[("a", bench.waiting(Duration::ZERO))]).await;
+    assert_eq!(bench.state(event.id).await, EventState::Waiting);
+    bench.journal().shared.feed.pause(true);
+    let due = bench.due("a").await;
+    assert!(due.deliveries.is_empty() && due.next > Some(bench.now()), "{due:?}");
+    bench.journal().shared.feed.pause(false);
+    assert_eq!(bench.due("a").await.deliveries.len(), 1);
 }
 
 /// A small file system of its own, unmounted when dropped.
