@@ -355,7 +355,7 @@ error: `retri` is not one of the values known here
 #[test]
 fn two_routes_of_one_name_are_shown_together() {
     let text = LEAST.to_owned()
-        + "[[routes]]\nname = \"r\"\npath = \"/other\"\nverify = { preset = \"svix\", secrets = [{ env = \"A\" }] }\ndeliver = [\"a\"]\n";
+        + "[[routes]]\nname = \"r\"\npath = \"/other\"\nverify = { preset = \"github\", secrets = [{ env = \"A\" }] }\ndeliver = [\"a\"]\n";
     refuses(
         &text,
         r#"
@@ -497,7 +497,7 @@ fn a_signature_needs_one_scheme_and_a_secret() {
     );
     refuses_change(
         "preset = \"github\"",
-        "preset = \"github\", scheme = {}",
+        "preset = \"github\", scheme = { family = \"token\", from = \"header:x-token\" }",
         "sluice.toml:7:40: both `preset` and `scheme` are given \
          (hint: keep `preset`, or write all of the scheme out)",
     );
