@@ -779,16 +779,19 @@ mod tests {
 
     #[tokio::test]
     async fn long_instructions_count_against_the_time_limit() {
-        // 24 MiB take milliseconds, and no tick is seen meanwhile.
-        let fill = "(drop (memory.grow (i32.const 400)))
-            (loop $again (memory.fill (i32.const 65536) (i32.const 1) (i32.const 25165824)) (br $again))
+        // 120 MB take a dozen ticks, and none is seen meanwhile.
+        let fill = "(drop (memory.grow (i32.const 1900)))
+            (loop $again (memory.fill (i32.const 65536) (i32.const 1) (i32.const 120000000)) (br $again))
             (unreachable)";
-        let plugin = Rig::new().load(&filter(fill)).unwrap();
+        let rig = Rig::new();
+        let mut plugin = rig.plugin("guest", &filter(fill));
+        plugin.limits.memory = 128 << 20;
+        let plugin = rig.host.load(&plugin, &Value::Null).unwrap();
         let start = thread_time::ThreadTime::now();
         let answer = plugin.call(&view("")).await.answer;
         let ran = start.elapsed();
         assert_eq!(answer, Err(CallError::TimeLimit { limit: Duration::from_millis(50) }));
-        assert!(ran < Duration::from_millis(200), "it ran for {ran:?}");
+        assert!(ran < Duration::from_millis(300), "it ran for {ran:?}");
     }
 
     #[tokio::test]

@@ -106,8 +106,9 @@ fn config(span: Span) -> Config {
         .memory_reservation(span.reservation)
         .max_wasm_stack(GUEST_STACK)
         .async_stack_size(FIBER_STACK)
-        // Traps are rare, and an operator should see where one came from.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // Traps name functions. For lines, the plugin's debug information would be read anew at every trap: a
+        // plugin could bring as much as it likes, and no limit holds meanwhile.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
         // Registering unwind tables costs time quadratic in the number of plugins.
         .native_unwind_info(false)
