@@ -304,7 +304,7 @@ pub(super) struct Route {
 #[schemars(untagged, rename = "Verify")]
 pub(super) enum Verify {
     String(Written<Unsigned>),
-    Table(Signature),
+    Table(Box<Signature>),
 }
 
 /// A signature scheme and its secrets.
