@@ -202,9 +202,14 @@ fn header_size(parts: &Parts) -> usize {
     parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS).sum()
 }
 
-/// Where the request was sent: `:authority` over HTTP/2, else the `host` header.
+/// Where the request was sent: `:authority` over HTTP/2, else the `host` header. Several of them are none: a proxy
+/// in front may have looked at another one than we would.
 fn host(parts: &Parts) -> Option<&str> {
-    let header = || parts.headers.get(header::HOST)?.to_str().ok();
+    let header = || {
+        let mut hosts = parts.headers.get_all(header::HOST).iter();
+        let host = hosts.next()?;
+        hosts.next().is_none().then_some(host)?.to_str().ok()
+    };
     parts.uri.authority().map(|authority| authority.as_str()).or_else(header)
 }
 

@@ -385,6 +385,17 @@ async fn over_http2_the_authority_becomes_the_host() {
 }
 
 #[tokio::test]
+async fn a_request_with_two_hosts_finds_no_route_of_either() {
+    let host = |host: &str| Some(host.to_owned());
+    let bench = Bench::new(vec![config::Route { host: host("hooks.test"), ..route("in", "/in") }]);
+    let (ingest, mut request) = (bench.ingest(), plain("/in"));
+    request.headers_mut().append("host", HeaderValue::from_static("hooks.test"));
+    assert_eq!(ask(&ingest, request.clone()).await.status, StatusCode::ACCEPTED);
+    request.headers_mut().append("host", HeaderValue::from_static("other.test"));
+    assert_eq!(ask(&ingest, request).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn what_is_proven_of_the_host_is_the_one_that_found_the_route() {
     let bench = Bench::open();
     let mut request = plain("http://hooks.test/in");
