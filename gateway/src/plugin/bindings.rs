@@ -19,8 +19,8 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
+pub(super) use self::sluice::plugin::{host, incoming, types};
 pub(super) use exports::sluice::plugin::{filter, lifecycle, transform};
-pub(super) use sluice::plugin::{host, incoming, types};
 
 #[cfg(test)]
 mod tests {
