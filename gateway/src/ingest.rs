@@ -40,6 +40,7 @@ pub struct Ingest {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    room: body::Room,
 }
 
 /// The `{name}` segments of a route's path.
@@ -60,7 +61,7 @@ impl Ingest {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { current, journal, clock, metrics }
+        Self { current, journal, clock, metrics, room: body::Room::new() }
     }
 
     /// Answers one request. It is never left without an answer, and everything there is to say about it is
@@ -110,13 +111,14 @@ impl Ingest {
         let limits = body::Limits { bytes: route.config.max_body, time: body_timeout };
         let encoding = Encoding::of(&parts.headers)?;
         body::check_announced(&parts, body, limits)?;
-        if let Some(limiter) = &route.limiter {
-            limiter.check().map_err(|wait| Rejection::RateLimited { wait })?;
-        }
-        let sent = body::read(body, limits).await?;
+        let (sent, _held) = body::read(body, limits, &self.room).await?;
 
         let request = unverified(arrival, route, params, parts, sent);
         let genuine = route.verifier.verify(request, arrival.at).map_err(Rejection::Refused)?;
+        // Only now: what forgers send must not use up the sender's rate.
+        if let Some(limiter) = &route.limiter {
+            limiter.check().map_err(|wait| Rejection::RateLimited { wait })?;
+        }
         let plain = encoding.undo(genuine.body(), limits.bytes).await?;
         let event = Arc::new(genuine.into_event(plain));
         let appended = self.journal.append(event, route.config.dedupe).await.map_err(Rejection::Journal)?;
@@ -200,9 +202,14 @@ fn header_size(parts: &Parts) -> usize {
     parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS).sum()
 }
 
-/// Where the request was sent: `:authority` over HTTP/2, else the `host` header.
+/// Where the request was sent: `:authority` over HTTP/2, else the `host` header. Several of them are none: a proxy
+/// in front may have looked at another one than we would.
 fn host(parts: &Parts) -> Option<&str> {
-    let header = || parts.headers.get(header::HOST)?.to_str().ok();
+    let header = || {
+        let mut hosts = parts.headers.get_all(header::HOST).iter();
+        let host = hosts.next()?;
+        hosts.next().is_none().then_some(host)?.to_str().ok()
+    };
     parts.uri.authority().map(|authority| authority.as_str()).or_else(header)
 }
 
@@ -213,8 +220,8 @@ fn unverified(
     mut parts: Parts,
     body: Bytes,
 ) -> Unverified {
+    // Where there is both, the route was found by the authority: what is proven must be the same host.
     if let Some(authority) = parts.uri.authority()
-        && !parts.headers.contains_key(header::HOST)
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
         parts.headers.insert(header::HOST, host);

@@ -16,13 +16,17 @@ use crate::{
 
 /// The most messages that can be made of one event.
 pub const MAX_MESSAGES: usize = 1_000;
-/// Calls of one run that are written into its history; behind them, only what failed.
+/// The most bytes that the messages of one event may have together, unless one call may hand over more.
+const MAX_BYTES: usize = 16 << 20;
+/// Calls of one run that are written into its history; behind them, only the one that ended it.
 const MAX_TRAIL: usize = 100;
+/// The most bytes of what plugins say in one run that are written into its history.
+const MAX_TRAIL_LOG: usize = 64 << 10;
 
 /// What a pipeline made of an event.
 #[derive(Debug)]
 pub struct Outcome {
-    /// One entry for every call of a plugin; beyond the hundredth, for every call that failed.
+    /// One entry for every call of a plugin; beyond the hundredth, for the one that ended the run.
     pub trail: Vec<TrailEntry>,
     pub verdict: Result<Verdict, Failure>,
 }
@@ -85,10 +89,16 @@ impl Pipeline {
         for step in &*self.steps {
             let mut kept = Vec::with_capacity(views.len());
             let mut dropped = None;
+            let mut bytes = step.max_bytes();
             for view in views {
-                match step.apply(view, MAX_MESSAGES - kept.len(), &*self.clock, trail).await? {
+                let room = Room { messages: MAX_MESSAGES - kept.len(), bytes };
+                match step.apply(view, room, &*self.clock, trail).await? {
                     Applied::Kept(view) => kept.push(view),
-                    Applied::Made(views) => kept.extend(views),
+                    Applied::Made(views) => {
+                        bytes =
+                            bytes.saturating_sub(views.iter().filter_map(View::draft).map(Draft::size).sum());
+                        kept.extend(views);
+                    }
                     Applied::Dropped(reason) => dropped = dropped.or(Some(reason)),
                 }
             }
@@ -131,6 +141,13 @@ struct Step {
     outcomes: Vec<(&'static str, Counter)>,
 }
 
+/// What is left for a step's messages of what all of an event may be.
+#[derive(Clone, Copy)]
+struct Room {
+    messages: usize,
+    bytes: usize,
+}
+
 /// What a step made of one message.
 enum Applied {
     Kept(View),
@@ -157,41 +174,55 @@ impl Step {
         Ok(Self { plugin, on_error: step.on_error, destinations: route.deliver.clone(), seconds, outcomes })
     }
 
-    /// Calls the plugin with one message; it may make `room` messages of it.
+    fn max_bytes(&self) -> usize {
+        self.plugin.max_output().max(MAX_BYTES)
+    }
+
+    /// Calls the plugin with one message; what it makes of it must fit into `room`.
     async fn apply(
         &self,
         view: View,
-        room: usize,
+        room: Room,
         clock: &dyn Clock,
         trail: &mut Vec<TrailEntry>,
     ) -> Result<Applied, Failure> {
         let at = clock.now();
         let Call { answer, elapsed, log } = self.plugin.call(&view).await;
-        let answer = answer.and_then(|answer| self.accept(answer, room));
+        let answer = answer.and_then(|answer| self.accept(answer, &view, room));
         let outcome = answer.as_ref().map_or_else(CallError::outcome, name);
         self.record(outcome, elapsed);
-        if trail.len() < MAX_TRAIL || answer.is_err() {
-            trail.push(TrailEntry::Step {
-                at,
-                plugin: self.plugin.name().to_string(),
-                micros: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-                outcome: outcome.to_owned(),
-                detail: detail(&answer),
-                log,
-            });
-        }
-        match answer {
+        let entry = |detail, log| TrailEntry::Step {
+            at,
+            plugin: self.plugin.name().to_string(),
+            micros: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            outcome: outcome.to_owned(),
+            detail,
+            log,
+        };
+        let detail = detail(&answer);
+        let applied = match answer {
             Ok(answer) => Ok(self.applied(view, answer)),
             Err(error) => self.failed(view, &error),
+        };
+        if trail.len() < MAX_TRAIL || applied.is_err() {
+            let log = if said(trail) < MAX_TRAIL_LOG { log } else { Vec::new() };
+            trail.push(entry(detail, log));
         }
+        applied
     }
 
     /// Checks what only the route can know of an answer.
-    fn accept(&self, answer: Answer, room: usize) -> Result<Answer, CallError> {
+    fn accept(&self, answer: Answer, view: &View, room: Room) -> Result<Answer, CallError> {
         let Answer::Messages(drafts) = &answer else { return Ok(answer) };
-        if drafts.len() > room {
-            let made = MAX_MESSAGES - room + drafts.len();
+        if drafts.len() > room.messages {
+            let made = MAX_MESSAGES - room.messages + drafts.len();
             return Err(CallError::MessageLimit { made, limit: MAX_MESSAGES });
+        }
+        // Each message inherits what the step before attached.
+        let inherited = view.draft().map_or(0, Draft::attributes_size);
+        let made: usize = drafts.iter().map(|draft| draft.size() + inherited).sum();
+        if made > room.bytes {
+            return Err(CallError::BytesLimit { limit: self.max_bytes() });
         }
         let named = drafts.iter().filter_map(|draft| draft.message.destinations.as_ref()).flatten();
         for name in named {
@@ -236,6 +267,15 @@ impl Step {
             counter.inc();
         }
     }
+}
+
+/// How much of what plugins said is in a history already.
+fn said(trail: &[TrailEntry]) -> usize {
+    let lines = trail.iter().filter_map(|entry| match entry {
+        TrailEntry::Step { log, .. } => Some(log),
+        TrailEntry::Attempt { .. } | TrailEntry::Failed { .. } | TrailEntry::Replayed { .. } => None,
+    });
+    lines.flatten().map(String::len).sum()
 }
 
 /// What history and metrics call an answer.
@@ -491,6 +531,58 @@ mod tests {
             })
         );
         assert_eq!(outcome.trail.len(), MAX_TRAIL + 1, "history is bounded, and has the failure");
+    }
+
+    /// Makes so many messages, each with a body of so many bytes.
+    fn inflate(count: usize, length: usize) -> Vec<u8> {
+        transform(&format!(
+            "(local $n i32)
+            (loop $more
+                (call $message (local.get $n) (i32.const 65536) (i32.const {length}))
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (br_if $more (i32.lt_u (local.get $n) (i32.const {count}))))
+            (call $messages (i32.const {count}))"
+        ))
+    }
+
+    #[tokio::test]
+    async fn more_bytes_than_the_limit_are_refused_over_all_calls() {
+        // 10 messages that become 100 KiB times 100: each call is well within its own output.
+        let rig = Rig::new();
+        let steps = [inflate(10, 1), inflate(10, 100 << 10)];
+        let steps: Vec<_> = steps.iter().map(|bytes| (&bytes[..], OnError::DeadLetter)).collect();
+        assert_eq!(bodies(pipeline(&rig, &steps).run(&event("{}"), 1).await).len(), 100);
+        let steps = [inflate(20, 1), inflate(10, 100 << 10)];
+        let steps: Vec<_> = steps.iter().map(|bytes| (&bytes[..], OnError::DeadLetter)).collect();
+        assert_eq!(
+            pipeline(&rig, &steps).run(&event("{}"), 1).await.verdict,
+            Err(Failure::DeadLetter {
+                reason:
+                    "plugin `step1` made messages that are larger than 16.0 MiB together, the limit for an \
+                         event"
+                        .into()
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn history_is_bounded_even_where_every_call_fails_and_says_so_at_length() {
+        let noisy = filter(
+            "(local $n i32)
+            (loop $more
+                (call $log (i32.const 0) (i32.const 2048) (i32.const 1000))
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (br_if $more (i32.lt_u (local.get $n) (i32.const 10))))
+            (unreachable)",
+        );
+        let rig = Rig::new();
+        let steps: Vec<_> =
+            [inflate(200, 1), noisy].into_iter().map(|bytes| (bytes, OnError::Pass)).collect();
+        let steps: Vec<_> = steps.iter().map(|(bytes, on_error)| (&bytes[..], *on_error)).collect();
+        let outcome = pipeline(&rig, &steps).run(&event("{}"), 1).await;
+        assert_eq!(outcome.trail.len(), MAX_TRAIL);
+        assert!(said(&outcome.trail) < MAX_TRAIL_LOG + (16 << 10), "{}", said(&outcome.trail));
+        assert_eq!(bodies(outcome).len(), 200);
     }
 
     #[tokio::test]

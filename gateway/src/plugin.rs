@@ -30,6 +30,7 @@ use cache::{Cache, EntryId};
 use engine::Runtime;
 use guest::Guest;
 use limits::iec;
+use log::tidy;
 use program::Program;
 
 mod bindings;
@@ -45,11 +46,14 @@ mod limits;
 mod log;
 mod message;
 mod program;
+mod thread_time;
 mod ticker;
 mod view;
 
 /// The largest plugin file that is read, in bytes. JavaScript and Python plugins come with their interpreter.
 const MAX_FILE: u64 = 64 << 20;
+/// The most names of imports or exports that an error lists.
+const MAX_LISTED: usize = 20;
 /// The most counters that a plugin may have.
 const MAX_COUNTERS: usize = 100;
 
@@ -59,6 +63,8 @@ pub struct PluginHost {
     linker: Linker<Guest>,
     cache: Option<Cache>,
     counts: Family<PluginCountLabels, Counter>,
+    /// By plugin: however often one is loaded, its counters are the same few.
+    counters: Mutex<HashMap<Arc<str>, Arc<Counters>>>,
     /// What is loaded now. Locked for the whole of a load: the compiler uses every core as it is, and two
     /// loads of the same plugin become one compilation.
     programs: Mutex<HashMap<EntryId, Weak<Program>>>,
@@ -70,7 +76,7 @@ pub struct Plugin {
     limits: config::Limits,
     program: Arc<Program>,
     runtime: Arc<Runtime>,
-    counters: Counters,
+    counters: Arc<Counters>,
 }
 
 impl PluginHost {
@@ -89,7 +95,7 @@ impl PluginHost {
             })
             .ok();
         let counts = metrics.plugin_counts.clone();
-        Ok(Self { runtime, linker, cache, counts, programs: Mutex::default() })
+        Ok(Self { runtime, linker, cache, counts, counters: Mutex::default(), programs: Mutex::default() })
     }
 
     /// Loads a plugin and configures it with `step_config`. The same file and config are compiled and kept in
@@ -117,8 +123,14 @@ impl PluginHost {
             limits: plugin.limits,
             program,
             runtime: Arc::clone(&self.runtime),
-            counters: Counters::new(plugin.name.clone(), self.counts.clone()),
+            counters: self.counters(&plugin.name),
         }))
+    }
+
+    fn counters(&self, plugin: &Arc<str>) -> Arc<Counters> {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Counters::new(plugin.clone(), self.counts.clone()));
+        counters.entry(plugin.clone()).or_insert_with(new).clone()
     }
 
     fn program(
@@ -203,6 +215,11 @@ impl Plugin {
 
     pub fn kind(&self) -> Kind {
         self.program.kind()
+    }
+
+    /// The most bytes that one call may hand over.
+    pub(crate) fn max_output(&self) -> usize {
+        self.limits.output
     }
 
     /// Calls the plugin with an event. Gives way to the thread's other tasks every millisecond; with very many
@@ -419,7 +436,12 @@ fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".into();
     }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    let mut shown: Vec<_> =
+        names.iter().take(MAX_LISTED).map(|name| format!("`{}`", tidy(name.clone()))).collect();
+    if names.len() > MAX_LISTED {
+        shown.push(format!("and {} more", names.len() - MAX_LISTED));
+    }
+    shown.join(", ")
 }
 
 #[cfg(test)]
@@ -562,6 +584,14 @@ mod tests {
             refusal(&Wat { fields, ..Wat::default() }.module()),
             "plugin `guest` imports what this gateway does not offer: `env.abort`, `env.exit`"
         );
+    }
+
+    #[test]
+    fn names_in_a_file_cannot_steer_the_terminal_or_fill_it() {
+        let imports: String = (0..30).map(|n| format!(r#"(import "e\1bc" "f{n}" (func))"#)).collect();
+        let refusal = refusal(&Wat { fields: &imports, ..Wat::default() }.module());
+        assert!(refusal.contains("offer: `e c.f0`, "), "{refusal}");
+        assert!(refusal.ends_with("`e c.f19`, and 10 more"), "{refusal}");
     }
 
     #[test]
@@ -748,6 +778,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn long_instructions_count_against_the_time_limit() {
+        // 120 MB take a dozen ticks, and none is seen meanwhile.
+        let fill = "(drop (memory.grow (i32.const 1900)))
+            (loop $again (memory.fill (i32.const 65536) (i32.const 1) (i32.const 120000000)) (br $again))
+            (unreachable)";
+        let rig = Rig::new();
+        let mut plugin = rig.plugin("guest", &filter(fill));
+        plugin.limits.memory = 128 << 20;
+        let plugin = rig.host.load(&plugin, &Value::Null).unwrap();
+        let start = thread_time::ThreadTime::now();
+        let answer = plugin.call(&view("")).await.answer;
+        let ran = start.elapsed();
+        assert_eq!(answer, Err(CallError::TimeLimit { limit: Duration::from_millis(50) }));
+        assert!(ran < Duration::from_millis(300), "it ran for {ran:?}");
+    }
+
+    #[tokio::test]
     async fn guest_that_takes_all_memory_is_stopped() {
         let grow = "(loop $more (drop (memory.grow (i32.const 16))) (br $more)) (unreachable)";
         let error = answer(&filter(grow)).await.unwrap_err();
@@ -824,6 +871,17 @@ mod tests {
         let metrics = rig.metrics.encode();
         assert!(metrics.contains("plugin_count_total{plugin=\"guest\",name=\"reason\"} 10"), "{metrics}");
         assert!(log[0].ends_with("is no name for a counter, it was not counted"), "{log:?}");
+    }
+
+    #[test]
+    fn plugin_has_no_more_counters_for_being_loaded_again() {
+        let rig = Rig::new();
+        let bytes = filter("(call $ok)");
+        for load in 0..3 {
+            let plugin = rig.host.load(&rig.plugin("guest", &bytes), &json!(load)).unwrap();
+            plugin.counters.add((0..MAX_COUNTERS).map(|n| (format!("n_{load}_{n}"), 1)).collect());
+        }
+        assert_eq!(rig.metrics.encode().matches("plugin_count_total{").count(), MAX_COUNTERS);
     }
 
     #[tokio::test]

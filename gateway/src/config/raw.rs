@@ -305,7 +305,7 @@ pub(super) struct Route {
 #[expect(clippy::large_enum_variant, reason = "one for each route, while the file is read")]
 pub(super) enum Verify {
     String(Written<Unsigned>),
-    Table(Signature),
+    Table(Box<Signature>),
 }
 
 /// A signature scheme and its secrets.

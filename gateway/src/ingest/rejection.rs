@@ -54,6 +54,8 @@ pub enum Rejection {
     RateLimited { wait: Duration },
     #[error("all {limit} connections are taken")]
     TooManyConnections { limit: usize },
+    #[error("bodies that are still coming in take all the memory there is for them")]
+    Busy,
     #[error(transparent)]
     Refused(Refused),
     #[error(transparent)]
@@ -150,6 +152,9 @@ impl Rejection {
                 Told::new(S::SERVICE_UNAVAILABLE, "too_many_connections", "too many connections")
                     .retry_after(RETRY_AFTER_BUSY)
             }
+            Self::Busy => {
+                Told::new(S::SERVICE_UNAVAILABLE, "busy", "too much at once").retry_after(RETRY_AFTER_BUSY)
+            }
             Self::Refused(refused) => told_of_refusal(refused),
             Self::Journal(error) => told_of_journal(error),
         }
@@ -180,7 +185,8 @@ impl Rejection {
             | Self::BodyIncomplete { .. }
             | Self::BodyUndecodable { .. }
             | Self::RateLimited { .. }
-            | Self::TooManyConnections { .. } => self.told().code,
+            | Self::TooManyConnections { .. }
+            | Self::Busy => self.told().code,
         }
     }
 
@@ -201,7 +207,8 @@ impl Rejection {
             Self::NotFound { .. }
             | Self::MethodNotAllowed { .. }
             | Self::HeaderTimeout { .. }
-            | Self::TooManyConnections { .. } => Audience::Nobody,
+            | Self::TooManyConnections { .. }
+            | Self::Busy => Audience::Nobody,
             Self::HeadersTooLarge { .. }
             | Self::LengthRequired
             | Self::UnsupportedEncoding { .. }
@@ -390,6 +397,7 @@ mod tests {
                 "retry-after: 1",
                 "{code:too_many_connections,message:too many connections",
             ),
+            (Rejection::Busy, 503, "retry-after: 1", "{code:busy,message:too much at once"),
             (
                 Rejection::Refused(Refused::TimestampMissing { field: field() }),
                 401,

@@ -356,6 +356,20 @@ async fn requests_beyond_the_rate_are_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn forgers_do_not_use_up_the_rate_of_the_sender() {
+    let rate = Some(Rate { events: NonZeroU32::MIN, per: Duration::from_secs(3600) });
+    let verify = by_preset("github", &["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    let bench = Bench::new(vec![config::Route { verify, rate, ..route("in", "/in") }]);
+    let (ingest, genuine) = (bench.ingest(), signed("github", "{}"));
+    for _ in 0..3 {
+        assert_eq!(ask(&ingest, plain("/in")).await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(ask(&ingest, post("/in", &genuine.headers, "{}")).await.status, StatusCode::ACCEPTED);
+    let beyond = ask(&ingest, post("/in", &genuine.headers, "{}")).await;
+    assert_eq!(beyond.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
 async fn unknown_encodings_and_missing_lengths_are_refused() {
     let ingest = Bench::open().ingest();
     let mut headers = HeaderMap::new();
@@ -375,4 +389,25 @@ async fn over_http2_the_authority_becomes_the_host() {
     request.headers_mut().remove("content-length");
     assert_eq!(ask(&bench.ingest(), request).await.status, StatusCode::ACCEPTED);
     assert_eq!(bench.journal.events()[0].headers.get("host").unwrap(), "hooks.test");
+}
+
+#[tokio::test]
+async fn a_request_with_two_hosts_finds_no_route_of_either() {
+    let host = |host: &str| Some(host.to_owned());
+    let bench = Bench::new(vec![config::Route { host: host("hooks.test"), ..route("in", "/in") }]);
+    let (ingest, mut request) = (bench.ingest(), plain("/in"));
+    request.headers_mut().append("host", HeaderValue::from_static("hooks.test"));
+    assert_eq!(ask(&ingest, request.clone()).await.status, StatusCode::ACCEPTED);
+    request.headers_mut().append("host", HeaderValue::from_static("other.test"));
+    assert_eq!(ask(&ingest, request).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_is_proven_of_the_host_is_the_one_that_found_the_route() {
+    let bench = Bench::open();
+    let mut request = plain("http://hooks.test/in");
+    request.headers_mut().insert("host", HeaderValue::from_static("other.test"));
+    assert_eq!(ask(&bench.ingest(), request).await.status, StatusCode::ACCEPTED);
+    let hosts: Vec<_> = bench.journal.events()[0].headers.get_all("host").cloned().collect();
+    assert_eq!(hosts, ["hooks.test"]);
 }

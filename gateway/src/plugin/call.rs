@@ -73,6 +73,8 @@ pub enum CallError {
     OutputLimit { limit: usize },
     #[error("made too many messages: {made}, the limit for an event is {limit}")]
     MessageLimit { made: usize, limit: usize },
+    #[error("made messages that are larger than {} together, the limit for an event", iec(*limit))]
+    BytesLimit { limit: usize },
 }
 
 /// How wasmtime, whose error type for this is private, says that the output limit was hit.
@@ -103,7 +105,7 @@ impl CallError {
             Self::Trap { .. } => "trap",
             Self::TimeLimit { .. } => "time-limit",
             Self::MemoryLimit { .. } => "memory-limit",
-            Self::OutputLimit { .. } | Self::MessageLimit { .. } => "output-limit",
+            Self::OutputLimit { .. } | Self::MessageLimit { .. } | Self::BytesLimit { .. } => "output-limit",
         }
     }
 

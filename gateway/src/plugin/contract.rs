@@ -6,7 +6,7 @@ use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wit_component::ComponentEncoder;
 
-use super::{PluginError, bindings::VERSION};
+use super::{PluginError, bindings::VERSION, log::tidy};
 
 /// What a plugin does, told from what it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ fn refuse_other_versions<'a>(
     for name in names.into_iter().filter(|name| name.starts_with(PACKAGE)) {
         let version = name.split_once('@').map_or("", |(_, version)| version);
         if track(version) != track(VERSION) {
-            return Err(PluginError::Version { plugin: plugin.into(), theirs: version.to_owned() });
+            return Err(PluginError::Version { plugin: plugin.into(), theirs: tidy(version.to_owned()) });
         }
     }
     Ok(())

@@ -21,6 +21,11 @@ pub(super) struct Runtime {
     pub(super) max_memory: usize,
 }
 
+/// The most of each that one component may have. Beside its own module it has a few small ones that glue it
+/// together.
+const CORE_INSTANCES: u32 = 8;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 4;
 /// Slots beyond those for calls: one to configure a plugin in, one to try it out.
 const LOADING_SLOTS: u32 = 2;
 /// Enough for the SDK's guests (a few pages), whose memory is then wiped instead of unmapped: page faults are
@@ -101,8 +106,9 @@ fn config(span: Span) -> Config {
         .memory_reservation(span.reservation)
         .max_wasm_stack(GUEST_STACK)
         .async_stack_size(FIBER_STACK)
-        // Traps are rare, and an operator should see where one came from.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // Traps name functions. For lines, the plugin's debug information would be read anew at every trap: a
+        // plugin could bring as much as it likes, and no limit holds meanwhile.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
         // Registering unwind tables costs time quadratic in the number of plugins.
         .native_unwind_info(false)
@@ -120,18 +126,19 @@ fn config(span: Span) -> Config {
 fn pool(span: Span) -> PoolingAllocationConfig {
     let slots = span.slots + LOADING_SLOTS;
     let mut pool = PoolingAllocationConfig::new();
-    // Beside its own module a component has a few small ones that glue it together.
+    // Each total is what so many of the largest components need: none can take the place of another's calls.
     pool.total_component_instances(slots)
-        .total_core_instances(4 * slots)
-        .total_memories(2 * slots)
-        .total_tables(4 * slots)
+        .total_core_instances(CORE_INSTANCES * slots)
+        .total_memories(MEMORIES * slots)
+        .total_tables(TABLES * slots)
         .total_stacks(slots)
         .max_memory_size(span.max_memory)
         .max_component_instance_size(10 << 20)
         .max_core_instance_size(10 << 20)
-        .max_core_instances_per_component(32)
-        .max_memories_per_component(8)
-        .max_tables_per_module(4)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_tables_per_module(TABLES)
         .table_elements(30_000)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 << 10)
@@ -142,7 +149,38 @@ fn pool(span: Span) -> PoolingAllocationConfig {
 
 #[cfg(test)]
 mod tests {
+    use wasmtime::{
+        Store,
+        component::{Component, Linker},
+    };
+
     use super::*;
+
+    /// How many components of so many instances, each with a memory and a table, run at once.
+    fn at_once(parts: usize) -> usize {
+        let span = Span { slots: 8, reservation: 64 << 20, max_memory: 64 << 20 };
+        let engine = Engine::new(&config(span)).unwrap();
+        let instances = "(core instance (instantiate $m))".repeat(parts);
+        let text = format!("(component (core module $m (memory 1) (table 1 funcref)) {instances})");
+        let Ok(component) = Component::new(&engine, wat::parse_str(text).unwrap()) else { return 0 };
+        let linker = Linker::new(&engine);
+        let start = || {
+            let mut store = Store::new(&engine, ());
+            store.set_epoch_deadline(1);
+            linker.instantiate(&mut store, &component).map(|_| store)
+        };
+        let stores: Vec<_> = (0..span.slots).map_while(|_| start().ok()).collect();
+        stores.len()
+    }
+
+    #[test]
+    fn a_component_fits_into_every_slot_or_into_none() {
+        for parts in 1..20 {
+            let running = at_once(parts);
+            assert!(running == 0 || running == 8, "{running} of {parts} parts");
+        }
+        assert_eq!(at_once(1), 8);
+    }
 
     #[test]
     fn every_candidate_makes_an_engine() {

@@ -42,7 +42,7 @@ impl Guest {
         let guest = Self {
             view,
             stopwatch: Stopwatch::new(limits.time),
-            room: Room { memory: limits.memory },
+            room: Room::new(limits.memory),
             log: Log::new(Arc::clone(plugin)),
             counts: Vec::new(),
         };

@@ -1,11 +1,16 @@
 //! What one run of a guest may use, and the errors that stop it.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::poll_fn,
+    sync::{Arc, OnceLock},
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use bytesize::ByteSize;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use super::ticker::TICK;
+use super::{thread_time::ThreadTime, ticker::TICK};
 
 /// A guest shares its thread with others, so its wall-clock time may be this many times its CPU time...
 const WALL_FACTOR: u32 = 20;
@@ -22,11 +27,13 @@ pub(super) enum LimitHit {
     Memory { wanted: usize, limit: usize },
 }
 
-/// Counts the ticks that a guest runs for.
+/// Counts the time that a guest runs for.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     limit: Duration,
-    ticks_left: u128,
+    left: Duration,
+    /// When the guest went on after it last gave way.
+    resumed: Arc<OnceLock<ThreadTime>>,
     /// A guest that is hardly ever given the CPU is stopped all the same.
     give_up: Option<Instant>,
 }
@@ -34,39 +41,62 @@ pub(super) struct Stopwatch {
 impl Stopwatch {
     pub(super) fn new(limit: Duration) -> Self {
         let wall = limit.saturating_mul(WALL_FACTOR).max(WALL_FLOOR);
-        Self {
-            limit,
-            ticks_left: limit.as_nanos().div_ceil(TICK.as_nanos()),
-            give_up: Instant::now().checked_add(wall),
-        }
+        Self { limit, left: limit, resumed: Arc::default(), give_up: Instant::now().checked_add(wall) }
     }
 
     /// The guest has run for another tick: it gives way to other tasks, or is stopped.
     pub(super) fn tick(&mut self) -> Result<UpdateDeadline, LimitHit> {
         let late = self.give_up.is_some_and(|at| Instant::now() > at);
-        if self.ticks_left == 0 || late {
+        if self.left.is_zero() || late {
             return Err(LimitHit::Time { limit: self.limit });
         }
-        self.ticks_left -= 1;
-        Ok(UpdateDeadline::Yield(1))
+        // One instruction can take many ticks: `memory.fill` is not interrupted.
+        let ran = self.resumed.get().map_or(Duration::ZERO, ThreadTime::elapsed);
+        self.left = self.left.saturating_sub(ran.max(TICK));
+        self.resumed = Arc::default();
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(give_way(Arc::clone(&self.resumed)))))
     }
+}
+
+/// Lets the thread's other tasks run, then notes when the guest goes on.
+fn give_way(resumed: Arc<OnceLock<ThreadTime>>) -> impl Future<Output = ()> + Send {
+    let mut gave_way = false;
+    poll_fn(move |cx| {
+        if gave_way {
+            resumed.get_or_init(ThreadTime::now);
+            return Poll::Ready(());
+        }
+        gave_way = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
 }
 
 /// Bounds the linear memory of a guest and the number of things it is made of.
 #[derive(Debug)]
 pub(super) struct Room {
-    pub(super) memory: usize,
+    memory: usize,
+    /// Of all its memories together: a component may have several.
+    taken: usize,
+}
+
+impl Room {
+    pub(super) fn new(memory: usize) -> Self {
+        Self { memory, taken: 0 }
+    }
 }
 
 /// More than any toolchain makes of one plugin.
 const PARTS: usize = 32;
 
 impl ResourceLimiter for Room {
-    fn memory_growing(&mut self, _: usize, wanted: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, now: usize, wanted: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let wanted = self.taken.saturating_add(wanted.saturating_sub(now));
         if wanted > self.memory {
             // An error rather than a refusal: guests answer a refusal with a bare trap that explains nothing.
             return Err(LimitHit::Memory { wanted, limit: self.memory }.into());
         }
+        self.taken = wanted;
         Ok(true)
     }
 
@@ -103,7 +133,7 @@ mod tests {
     fn guest_is_stopped_after_as_many_ticks_as_its_limit_has() {
         let mut stopwatch = Stopwatch::new(Duration::from_millis(3));
         for _ in 0..3 {
-            assert!(matches!(stopwatch.tick(), Ok(UpdateDeadline::Yield(1))));
+            assert!(matches!(stopwatch.tick(), Ok(UpdateDeadline::YieldCustom(1, _))));
         }
         assert_eq!(stopwatch.tick().err().unwrap(), LimitHit::Time { limit: Duration::from_millis(3) });
     }
@@ -115,9 +145,18 @@ mod tests {
 
     #[test]
     fn memory_up_to_the_limit_is_given() {
-        let mut room = Room { memory: 1 << 20 };
-        assert!(room.memory_growing(0, 1 << 20, None).unwrap());
-        let error = room.memory_growing(0, (1 << 20) + 1, None).unwrap_err();
+        let mut room = Room::new(1 << 20);
+        assert!(room.memory_growing(0, 1 << 19, None).unwrap());
+        assert!(room.memory_growing(1 << 19, 1 << 20, None).unwrap());
+        let error = room.memory_growing(1 << 20, (1 << 20) + 1, None).unwrap_err();
         assert!(error.is::<LimitHit>());
+    }
+
+    #[test]
+    fn memories_of_one_guest_share_its_limit() {
+        let mut room = Room::new(1 << 20);
+        assert!(room.memory_growing(0, 1 << 19, None).unwrap());
+        assert!(room.memory_growing(0, 1 << 19, None).unwrap());
+        assert!(room.memory_growing(0, 1, None).unwrap_err().is::<LimitHit>());
     }
 }

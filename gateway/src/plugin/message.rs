@@ -19,7 +19,14 @@ pub(super) enum Refused {
         "made a message for no destination; none at all means every destination, to drop it return no message"
     )]
     Nowhere,
+    #[error("made a message with {made} {what}, the limit is {limit}")]
+    TooMany { what: &'static str, made: usize, limit: usize },
 }
+
+/// The most headers of one message: more than a request may have, and than any server takes.
+const MAX_HEADERS: usize = 256;
+/// The most attributes of one message.
+const MAX_ATTRIBUTES: usize = 64;
 
 /// Headers that belong to the connection or to the body's framing.
 const RESERVED: [&str; 10] = [
@@ -43,16 +50,23 @@ fn draft(made: types::Message) -> Result<Draft, Refused> {
     if made.destinations.as_ref().is_some_and(Vec::is_empty) {
         return Err(Refused::Nowhere);
     }
+    at_most(MAX_ATTRIBUTES, "attributes", made.attributes.len())?;
     let message = Message {
         headers: headers(made.headers)?,
         body: made.body.into(),
-        destinations: made.destinations,
+        // Errors show them.
+        destinations: made.destinations.map(|names| names.into_iter().map(tidy).collect()),
         key: made.key,
     };
     Ok(Draft { message, attributes: made.attributes })
 }
 
+fn at_most(limit: usize, what: &'static str, made: usize) -> Result<(), Refused> {
+    if made > limit { Err(Refused::TooMany { what, made, limit }) } else { Ok(()) }
+}
+
 fn headers(made: Vec<(String, Vec<u8>)>) -> Result<Headers, Refused> {
+    at_most(MAX_HEADERS, "headers", made.len())?;
     let mut headers = Headers::default();
     for (name, value) in made {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
@@ -90,6 +104,40 @@ mod tests {
     fn invalid_header_is_refused() {
         refused("x y", b"1", "with the header name `x y`, which is not valid");
         refused("x-a", b"1\r\nx-b: 2", "whose header `x-a` has a value that is not valid");
+    }
+
+    fn made() -> types::Message {
+        types::Message {
+            headers: Vec::new(),
+            body: Vec::new(),
+            destinations: None,
+            key: None,
+            attributes: Vec::new(),
+        }
+    }
+
+    /// More than 32,768 would be a panic.
+    #[test]
+    fn headers_without_end_are_refused() {
+        let headers = (0..40_000).map(|n| (format!("x-{n}"), Vec::new())).collect();
+        let refused = draft(types::Message { headers, ..made() }).unwrap_err();
+        assert_eq!(refused.to_string(), "made a message with 40000 headers, the limit is 256");
+    }
+
+    #[test]
+    fn attributes_without_end_are_refused() {
+        let attributes = (0..65).map(|n| (n.to_string(), String::new())).collect();
+        let refused = draft(types::Message { attributes, ..made() }).unwrap_err();
+        assert_eq!(refused.to_string(), "made a message with 65 attributes, the limit is 64");
+    }
+
+    #[test]
+    fn destination_cannot_forge_a_line_of_the_log() {
+        let destinations = Some(vec!["a\nERROR b".to_owned(), "x".repeat(1 << 20)]);
+        let draft = draft(types::Message { destinations, ..made() }).unwrap();
+        let names = draft.message.destinations.unwrap();
+        assert_eq!(names[0], "a ERROR b");
+        assert!(names[1].len() <= 1024);
     }
 
     #[test]

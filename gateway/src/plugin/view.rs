@@ -15,6 +15,22 @@ pub struct Draft {
     pub attributes: Vec<(String, String)>,
 }
 
+impl Draft {
+    /// What it takes of the host's memory, in bytes and about.
+    pub(crate) fn size(&self) -> usize {
+        let Message { headers, body, destinations, key } = &self.message;
+        let headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let destinations: usize = destinations.iter().flatten().map(String::len).sum();
+        let key = key.as_ref().map_or(0, String::len);
+        body.len() + headers + destinations + key + self.attributes_size()
+    }
+
+    /// The part of it that later messages inherit.
+    pub(crate) fn attributes_size(&self) -> usize {
+        self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+}
+
 /// An event as one step sees it: as received or, behind a transform, as that step made it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct View {

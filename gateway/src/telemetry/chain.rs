@@ -3,20 +3,27 @@
 use std::{error::Error, fmt};
 
 /// Displays an error and every cause below it, joined by `: `. An error's own `Display` speaks for its own level
-/// only; this is how it is logged or shown whole.
+/// only; this is how it is logged or shown whole. What would steer a terminal becomes a blank: errors quote plugins
+/// and senders.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        show(self.0, f)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            f.write_str(": ")?;
+            show(error, f)?;
             cause = error.source();
         }
         Ok(())
     }
+}
+
+fn show(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let steers = |c: char| c.is_control() && c != '\n';
+    f.write_str(&error.to_string().replace(steers, " "))
 }
 
 #[cfg(test)]
@@ -40,6 +47,12 @@ mod tests {
             Chain(&error).to_string(),
             "failed to read `sluice.toml`: the disk did not answer: timed out"
         );
+    }
+
+    #[test]
+    fn what_an_error_quotes_cannot_steer_a_terminal() {
+        let error = Outer(Middle(io::Error::other("no `\x1b[2J`\nhint: go on")));
+        assert!(Chain(&error).to_string().ends_with(": no ` [2J`\nhint: go on"));
     }
 
     #[test]

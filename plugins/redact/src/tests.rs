@@ -99,7 +99,10 @@ fn headers_are_masked_where_they_are_there() {
             .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)))
             .collect::<Vec<_>>()
     };
-    assert_eq!(headers(r#"{"headers": ["X-User", "x-none"]}"#), ["content-type: application/json", "x-user: ***"]);
+    assert_eq!(
+        headers(r#"{"headers": ["X-User", "x-none"]}"#),
+        ["content-type: application/json", "x-user: ***"]
+    );
 }
 
 #[test]
@@ -122,8 +125,5 @@ fn config_that_makes_no_sense_is_refused() {
         "`mask[1]`: the empty pointer names the whole body; use a filter to drop the event",
     );
     refused(r#"{"mask": ["a"]}"#, "`mask[0]`: `a` is not a JSON pointer: it must begin with `/`");
-    refused(
-        r#"{"headers": ["a"], "with": "\n"}"#,
-        "`with`: a header can't hold control characters",
-    );
+    refused(r#"{"headers": ["a"], "with": "\n"}"#, "`with`: a header can't hold control characters");
 }

@@ -127,6 +127,25 @@ async fn transform_replaces_the_body() {
     assert_eq!(sink.wait_received("/in", 1).await[0].body, "rewritten");
 }
 
+/// The panic hook of the SDK, in a guest that was built with it and snapshotted after `configure` set the hook.
+#[tokio::test]
+async fn message_of_a_panic_reaches_the_history_and_the_log() {
+    let sink = Sink::start().await;
+    let config = HOSTILE.replace("$ON_ERROR", "dead-letter").replace("$DIR/guest", "$PLUGINS/panics");
+    let gateway = Setup::new().sink(&sink).plugins().config(&config).start().await;
+    for number in 0..2 {
+        let id = gateway.accept(hook(number).to("/hostile")).await;
+        let event = gateway.admin().wait_state(&id, "dead").await;
+        let step = steps(&event)[0];
+        assert_eq!(step["outcome"], "trap", "{event}");
+        let said = step["log"][0].as_str().unwrap();
+        assert!(said.starts_with("error: panicked at "), "{said}");
+        assert!(said.contains("panics.rs:") && said.ends_with(": no case for POST"), "{said}");
+        assert_eq!(step["log"].as_array().map(Vec::len), Some(1), "{event}");
+    }
+    assert!(gateway.logs().iter().any(|line| line.contains("panicked at ")), "{:?}", gateway.logs());
+}
+
 #[tokio::test]
 async fn plugin_of_another_contract_is_refused_at_start() {
     let config = HOSTILE.replace("$ON_ERROR", "drop").replace("$SINK", "http://127.0.0.1:9");

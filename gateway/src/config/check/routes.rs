@@ -98,7 +98,7 @@ impl Checker<'_> {
                 self.problems.push(warning.hint("verify the sender with a `preset` or a `scheme`"));
                 Some(Verify::None)
             }
-            raw::Verify::Table(signature) => self.signature(signature, &field.span),
+            raw::Verify::Table(signature) => self.signature(*signature, &field.span),
         }
     }
 
