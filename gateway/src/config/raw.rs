@@ -302,7 +302,6 @@ pub(super) struct Route {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename = "by type", rename_all = "lowercase")]
 #[schemars(untagged, rename = "Verify")]
-#[expect(clippy::large_enum_variant, reason = "one for each route, while the file is read")]
 pub(super) enum Verify {
     String(Written<Unsigned>),
     Table(Box<Signature>),
