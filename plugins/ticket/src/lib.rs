@@ -48,7 +48,10 @@ impl Transform for Ticket {
         Ok(Self)
     }
 
-    fn transform(&self, _: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+        if event.event_type().as_deref() != Some("issues") {
+            return Ok(Vec::new());
+        }
         let Webhook { action, issue, repository } = body.json()?;
         if action != "opened" {
             return Ok(Vec::new());

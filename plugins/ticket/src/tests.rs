@@ -3,8 +3,12 @@ use sluice_plugin::testing;
 use super::*;
 
 fn messages(body: &str) -> Result<Vec<Message>, Error> {
+    messages_of("issues", body)
+}
+
+fn messages_of(event_type: &str, body: &str) -> Result<Vec<Message>, Error> {
     let plugin: Ticket = testing::transform("null").unwrap();
-    plugin.transform(&Event::builder().build(), body.as_bytes().to_vec().into())
+    plugin.transform(&Event::builder().event_type(event_type).build(), body.as_bytes().to_vec().into())
 }
 
 #[test]
@@ -22,6 +26,11 @@ fn any_other_action_is_dropped() {
 }
 
 #[test]
-fn body_of_another_event_is_invalid() {
-    assert!(matches!(messages(r#"{"zen":"Keep it logically awesome."}"#), Err(Error::Invalid(_))));
+fn event_about_something_else_is_dropped() {
+    assert_eq!(messages_of("ping", r#"{"zen":"Keep it logically awesome."}"#).unwrap(), []);
+}
+
+#[test]
+fn issue_without_what_a_ticket_needs_is_invalid() {
+    assert!(matches!(messages(r#"{"action":"opened","issue":{}}"#), Err(Error::Invalid(_))));
 }
