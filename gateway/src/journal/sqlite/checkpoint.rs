@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use super::{Shared, failure::Failure, schema};
 
 /// The frames (pages) in the log that call for a checkpoint: 32 MiB.
-const FRAMES: i64 = 1024;
+const FRAMES: i64 = (32 << 20) / schema::PAGE_SIZE as i64;
 /// The log is looked at after so many groups.
 const LOOK_EVERY: u32 = 16;
 

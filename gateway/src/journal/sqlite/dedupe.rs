@@ -1,7 +1,7 @@
 //! The memory of delivery ids: which event a delivery came in as, for as long as the route's window says.
 //!
 //! Keys are hashes, so an index over them is written at random places: with groups of a few dozen events each
-//! insert would dirty a page of its own, 32 KiB for 40 bytes. So it has two levels. New keys are appended to
+//! insert would dirty a page of its own, 8 KiB for 40 bytes. So it has two levels. New keys are appended to
 //! `seen`, one row for each group, and held in a map. Once the map is large it is sealed, sorted, and merged
 //! slice by slice into `dedupe`, many keys to a page; what has expired there goes in the same sweep. An
 //! installation with fewer than [`SEAL_AT`] deliveries within its window never gets that far.

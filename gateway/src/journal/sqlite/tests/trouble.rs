@@ -32,6 +32,8 @@ fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
+const PAGE: u64 = super::super::schema::PAGE_SIZE as u64;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn directory_in_use_is_refused() {
     let bench = Bench::new();
@@ -66,7 +68,7 @@ async fn truncated_database_is_refused() {
     bench.accept_many(50).await;
     let error = refusal(&mut bench, |path| {
         let len = fs::metadata(path).unwrap().len();
-        fs::File::options().write(true).open(path).unwrap().set_len(len - 32 * 1024).unwrap();
+        fs::File::options().write(true).open(path).unwrap().set_len(len - PAGE).unwrap();
     });
     assert_damaged(&error.await);
 }
@@ -90,9 +92,9 @@ async fn scrambled_page_is_refused() {
     let mut bench = Bench::new();
     bench.accept_many(50).await;
     let error = refusal(&mut bench, |path| {
-        let pages = fs::metadata(path).unwrap().len() / (32 * 1024);
+        let pages = fs::metadata(path).unwrap().len() / PAGE;
         // The header of every page but the first.
-        (1..pages).for_each(|page| overwrite(path, page * 32 * 1024, &[0xa5; 64]));
+        (1..pages).for_each(|page| overwrite(path, page * PAGE, &[0xa5; 64]));
     });
     assert_damaged(&error.await);
 }
@@ -124,8 +126,8 @@ async fn damage_found_while_running_stops_the_journal() {
         bench.accept(&Arc::new(Event { body: body.clone(), ..(*bench.event(number)).clone() })).await;
     }
     bench.journal().shared.dispatch_connection().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    let pages = fs::metadata(database(&bench)).unwrap().len() / (32 * 1024);
-    (2..pages).for_each(|page| overwrite(&database(&bench), page * 32 * 1024, &[0xa5; 64]));
+    let pages = fs::metadata(database(&bench)).unwrap().len() / PAGE;
+    (2..pages).for_each(|page| overwrite(&database(&bench), page * PAGE, &[0xa5; 64]));
     let filter = crate::journal::EventFilter::default();
     let asked = bench.journal().events(filter).await;
     assert!(matches!(asked, Err(JournalError::Poisoned(_))), "{asked:?}");
