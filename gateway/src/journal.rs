@@ -333,7 +333,10 @@ pub enum JournalError {
     Poisoned(String),
     #[error("journal is closed")]
     Closed,
-    #[error("journal `{path}` is in use by another process")]
+    #[error(
+        "journal `{path}` is in use by another process\n\
+         hint: stop that process, or give this one a `journal.path` of its own"
+    )]
     Locked { path: PathBuf },
     #[error("journal `{path}` is damaged: {detail}")]
     Damaged { path: PathBuf, detail: String },

@@ -76,8 +76,7 @@ impl Message {
         self
     }
 
-    /// Sets the order key: messages with the same key are delivered in order where the destination asks for
-    /// order.
+    /// Sets the order key. It is kept with the message; no destination delivers in order yet.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self

@@ -79,7 +79,17 @@ async fn flapping_destination_gets_every_event_once() {
         ids.push(gateway.accept(hook(number)).await);
     }
     for id in &ids {
-        gateway.admin().wait_state(id, "delivered").await;
+        let event = gateway.admin().wait_state(id, "delivered").await;
+        let attempts: Vec<_> = event["trail"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|entry| entry["what"] == "attempt")
+            .collect();
+        let delivered = attempts.iter().filter(|attempt| attempt["outcome"] == "delivered").count();
+        assert_eq!(delivered, 1, "{event}");
+        let arrived = sink.received("/in").iter().filter(|got| got.webhook_id().starts_with(id)).count();
+        assert_eq!(arrived, attempts.len(), "{event}");
     }
     assert_eq!(gateway.admin().dead_letters().await.len(), 0);
 }

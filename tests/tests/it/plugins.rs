@@ -6,6 +6,7 @@ use sluice_tests::{
     sink::Sink,
     webhook::Webhook,
 };
+use tokio::sync::Mutex;
 
 use crate::common::hook;
 
@@ -38,6 +39,9 @@ deliver = ["calm"]
 /// The slowest that the calm route may be while guests rage beside it. Its own time is a few milliseconds; the
 /// rest is for a machine that is busy with other tests.
 const CALM: Duration = Duration::from_millis(500);
+
+/// Held while guests rage: what one test measures must not be the guests of another, in a gateway of its own.
+static RAGING: Mutex<()> = Mutex::const_new(());
 
 async fn hostile(sink: &Sink, wasm: &[u8], on_error: &str) -> Gateway {
     let config = HOSTILE.replace("$ON_ERROR", on_error);
@@ -156,19 +160,18 @@ async fn plugin_of_another_contract_is_refused_at_start() {
 
 /// Every event of the hostile route ends as a dead letter that says why, while the calm route goes on as ever.
 async fn check_contained(wasm: &[u8], outcome: &str) {
+    let _alone = RAGING.lock().await;
     let sink = Sink::start().await;
     let gateway = hostile(&sink, wasm, "dead-letter").await;
-    let (mut ids, mut took) = (Vec::new(), Vec::new());
+    let (mut ids, mut slowest) = (Vec::new(), Duration::ZERO);
     for number in 0..40 {
         ids.push(gateway.accept(hook(number).to("/hostile")).await);
         let begun = Instant::now();
         gateway.accept(Webhook::plain("/calm", "{}")).await;
         sink.wait_received("/calm", number + 1).await;
-        took.push(begun.elapsed());
+        slowest = slowest.max(begun.elapsed());
     }
-    // Nine in ten: on a machine that is busy with other tests, one may be late for reasons of its own.
-    took.sort();
-    assert!(took[35] < CALM, "the calm route took {took:?}");
+    assert!(slowest < CALM, "the calm route took {slowest:?}");
     for id in ids {
         let event = gateway.admin().wait_state(&id, "dead").await;
         assert_eq!(steps(&event)[0]["outcome"], outcome, "{event}");
