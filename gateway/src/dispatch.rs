@@ -129,11 +129,14 @@ impl Dispatcher {
 
     /// Takes one event through its route's pipeline to its destinations, then settles it.
     async fn dispatch(self: Arc<Self>, claim: Claim, room: Room) {
-        // Closed: nothing has been done yet, and the journal still has it.
-        let Ok(turn) = self.pipelines.acquire().await else { return };
         let Claim { event, attempt } = claim;
+        let route = self.route(&event);
+        // An event without plugins has no turn to wait for: it must not stand in line behind the guests of others.
+        let turns = u32::from(route.as_ref().is_some_and(|route| !route.pipeline.is_empty()));
+        // Closed: nothing has been done yet, and the journal still has it.
+        let Ok(turn) = self.pipelines.acquire_many(turns).await else { return };
         let lease = Lease::new(&*self.journal, &*self.clock, event.id);
-        let Some(route) = self.route(&event) else {
+        let Some(route) = route else {
             return lease.dead(route_gone(&event.route));
         };
         let crate::pipeline::Outcome { mut trail, verdict } = route.pipeline.run(&event, attempt).await;

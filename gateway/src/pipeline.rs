@@ -77,6 +77,11 @@ impl Pipeline {
         Self { clock, ..self }
     }
 
+    /// Whether there is no plugin in it.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Runs every step. `attempt` counts from 1.
     pub async fn run(&self, event: &Arc<Event>, attempt: u32) -> Outcome {
         let mut trail = Vec::new();

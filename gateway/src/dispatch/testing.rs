@@ -384,6 +384,7 @@ pub(crate) struct Bench {
     pub(crate) journal: Arc<FakeJournal>,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) running: JoinHandle<()>,
 }
@@ -398,8 +399,8 @@ impl Bench {
         let dispatcher =
             Dispatcher::new(current(config), journal.clone(), lanes.clone(), clock, metrics.clone());
         let shutdown = CancellationToken::new();
-        let running = tokio::spawn(dispatcher.run(shutdown.clone()));
-        Self { journal, lanes, metrics, shutdown, running }
+        let running = tokio::spawn(dispatcher.clone().run(shutdown.clone()));
+        Self { journal, lanes, metrics, dispatcher, shutdown, running }
     }
 
     pub(crate) fn accept(&self, body: &'static str) -> EventId {

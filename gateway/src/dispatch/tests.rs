@@ -58,6 +58,17 @@ fn is_hour_with_jitter(wait: Duration) -> bool {
 }
 
 #[tokio::test]
+async fn event_without_plugins_does_not_wait_for_the_guests_of_others() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let bench = Bench::start(standing_clock(), vec![destination("crm", &sink.url())]);
+    let pipelines = &bench.dispatcher.pipelines;
+    let all = pipelines.available_permits().try_into().unwrap();
+    let _raging = pipelines.acquire_many(all).await.unwrap();
+    let id = bench.accept("{}");
+    assert_eq!(first_attempt(&bench, id).await.1, None);
+}
+
+#[tokio::test]
 async fn event_is_delivered_and_settled_once() {
     let sink = Sink::start(|_, _| Reply::status(202).body("thanks")).await;
     let bench = Bench::start(standing_clock(), vec![destination("crm", &sink.url())]);
