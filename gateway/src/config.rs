@@ -25,7 +25,7 @@ pub use self::{
     report::{Report, Warning},
     secret::{InvalidKey, Secret},
 };
-use crate::verify::scheme::Scheme;
+use crate::verify::{self, scheme::Respond};
 
 mod check;
 mod env;
@@ -149,6 +149,8 @@ pub struct Route {
     pub path: String,
     pub methods: Vec<Method>,
     pub verify: Verify,
+    /// What is answered, from the preset and the route's own `respond`.
+    pub respond: Respond,
     /// For how long a delivery id is remembered; `None`: duplicates are not looked for.
     pub dedupe: Option<Duration>,
     /// The body's size limit in bytes, both as sent and inflated.
@@ -164,13 +166,7 @@ pub struct Route {
 pub enum Verify {
     /// Anybody may send.
     None,
-    Signature {
-        /// The preset's name; `None` for a scheme written out in the config.
-        preset: Option<String>,
-        scheme: Arc<Scheme>,
-        /// At least one.
-        secrets: Vec<Secret>,
-    },
+    Proof(Box<verify::Settings>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     config::Config,
     dispatch::Dispatcher,
-    generation::{BuildError, Current, Generation},
+    generation::{BuildError, Current, Generation, Supplies},
     ingest::Ingest,
     journal::{Journal, JournalError, sqlite::SqliteJournal},
     lane::{LaneError, Lanes},
@@ -30,6 +30,7 @@ use crate::{
     plugin::{PluginError, PluginHost},
     reload::{self, Fingerprint},
     telemetry::Metrics,
+    verify::Keyring,
 };
 
 pub struct Gateway {
@@ -39,7 +40,7 @@ pub struct Gateway {
     /// What the files of the first config looked like at the start.
     pub(crate) first_seen: Fingerprint,
     pub(crate) current: Current,
-    pub(crate) plugins: Arc<PluginHost>,
+    pub(crate) supplies: Supplies,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<Tls>,
@@ -93,9 +94,11 @@ impl Gateway {
         let first_seen = Fingerprint::of(&config.files);
         let metrics = Arc::new(Metrics::new());
         let plugins = Arc::new(PluginHost::new(config.journal.path.join("plugins"), metrics.clone())?);
+        let keyring = Arc::new(Keyring::new());
+        let supplies = Supplies { plugins, metrics: metrics.clone(), keyring };
         let tls = config.server.tls.as_ref().map(Tls::load).transpose()?;
         let journal: Arc<dyn Journal> = SqliteJournal::open(&config.journal, clock.clone())?;
-        let first = Generation::build(1, config, &plugins, &metrics, None)?;
+        let first = Generation::build(1, config, &supplies, None)?;
         let lanes = Lanes::new(journal.clone(), clock.clone(), metrics.clone())?;
         lanes.apply(&first.config)?;
         metrics.generation.set(1);
@@ -108,7 +111,7 @@ impl Gateway {
             watched,
             first_seen,
             current,
-            plugins,
+            supplies,
             lanes,
             metrics,
             tls,

@@ -12,7 +12,7 @@ use crate::{
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
     telemetry::{Chain, Metrics},
-    verify::Verifier,
+    verify::{Keyring, Verifier},
 };
 
 /// The generation in force. Load it once per request or event and keep what was loaded.
@@ -24,6 +24,15 @@ pub struct Generation {
     pub config: Config,
     pub router: Router,
     pub routes: HashMap<Arc<str>, Arc<LiveRoute>>,
+}
+
+/// What lives as long as the process and every generation is built with.
+#[derive(Clone)]
+pub struct Supplies {
+    pub plugins: Arc<PluginHost>,
+    pub metrics: Arc<Metrics>,
+    /// The keys that providers publish.
+    pub keyring: Arc<Keyring>,
 }
 
 /// A route with all that serves it.
@@ -63,18 +72,17 @@ impl Generation {
     pub fn build(
         number: u64,
         config: Config,
-        plugins: &PluginHost,
-        metrics: &Metrics,
+        supplies: &Supplies,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let router = Router::build(&config.routes)?;
         let mut routes = HashMap::with_capacity(config.routes.len());
         let mut broken = Vec::new();
         for route in &config.routes {
-            match Pipeline::build(route, plugins, metrics) {
+            match Pipeline::build(route, &supplies.plugins, &supplies.metrics) {
                 Ok(pipeline) => {
                     let before = previous.and_then(|previous| previous.routes.get(&route.name));
-                    let live = LiveRoute::new(route.clone(), pipeline, metrics, before);
+                    let live = LiveRoute::new(route.clone(), pipeline, supplies, before);
                     routes.insert(route.name.clone(), Arc::new(live));
                 }
                 Err(source) => broken.push(StepError { route: route.name.clone(), source }),
@@ -91,14 +99,14 @@ impl LiveRoute {
     fn new(
         config: Arc<config::Route>,
         pipeline: Pipeline,
-        metrics: &Metrics,
+        supplies: &Supplies,
         before: Option<&Arc<Self>>,
     ) -> Self {
         Self {
-            verifier: Verifier::new(&config.verify),
+            verifier: Verifier::new(&config.verify, &supplies.keyring),
             pipeline,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
-            metrics: RouteMetrics::new(metrics, &config.name),
+            metrics: RouteMetrics::new(&supplies.metrics, &config.name),
             config,
         }
     }

@@ -114,7 +114,7 @@ impl Ingest {
         let (sent, _held) = body::read(body, limits, &self.room).await?;
 
         let request = unverified(arrival, route, params, parts, sent);
-        let genuine = route.verifier.verify(request, arrival.at).map_err(Rejection::Refused)?;
+        let genuine = route.verifier.verify(request, arrival.at).await.map_err(Rejection::Refused)?;
         // Only now: what forgers send must not use up the sender's rate.
         if let Some(limiter) = &route.limiter {
             limiter.check().map_err(|wait| Rejection::RateLimited { wait })?;

@@ -90,13 +90,8 @@ impl Gateway {
 
     /// Does everything that can fail, before anything is changed.
     async fn prepare(&self, old: Arc<Generation>) -> Result<Prepared, ReloadError> {
-        let (file, plugins, metrics, tls, watched) = (
-            self.config_file.clone(),
-            self.plugins.clone(),
-            self.metrics.clone(),
-            self.tls.clone(),
-            self.watched.clone(),
-        );
+        let (file, supplies, tls, watched) =
+            (self.config_file.clone(), self.supplies.clone(), self.tls.clone(), self.watched.clone());
         tokio::task::spawn_blocking(move || {
             let (config, warnings) = Config::load(&file, &ProcessEnv).map_err(ReloadError::Config)?;
             watched.store(Arc::new(config.files.clone()));
@@ -109,7 +104,7 @@ impl Gateway {
                 (Some(tls), Some(files)) => Some(tls.read(files)?),
                 _ => None,
             };
-            let generation = Generation::build(old.number + 1, config, &plugins, &metrics, Some(&old))?;
+            let generation = Generation::build(old.number + 1, config, &supplies, Some(&old))?;
             Ok(Prepared { generation, certificate })
         })
         .await?

@@ -13,7 +13,13 @@ use http::{
 };
 use std::sync::Arc;
 
-pub use signer::{SignError, Signer};
+pub use self::{
+    keyring::Keyring,
+    settings::{PublicUrl, Settings},
+    signer::{SignError, Signer},
+    vars::Vars,
+    witness::Witness,
+};
 
 use crate::{
     clock::Timestamp,
@@ -21,20 +27,27 @@ use crate::{
     event::{Event, EventId, Headers},
 };
 use pointer::Pointer;
-use scheme::{Detail, Details, Field, Scheme};
+use reader::Reader;
+use scheme::{Family, Field, Fields};
 use signature::SignatureCheck;
 use token::TokenCheck;
 
 pub mod scheme;
 
 mod hmac;
+mod keyring;
 mod parse;
 mod pointer;
+mod preset;
+mod reader;
+mod settings;
 mod signature;
 mod signer;
 mod source;
 mod template;
 mod token;
+mod vars;
+mod witness;
 
 /// A delivery id or an event type longer than this many bytes is taken for a mistake and left out.
 const MAX_DETAIL: usize = 512;
@@ -75,12 +88,15 @@ pub struct Genuine<'v> {
 pub struct Verifier {
     check: Check,
     facts: Facts,
+    vars: Vars,
 }
 
 enum Check {
     Open,
     Signature(Box<SignatureCheck>),
     Token(TokenCheck),
+    /// To be replaced by the families that are not there yet.
+    Unsupported,
 }
 
 /// Where a scheme has an event's delivery id and type.
@@ -131,37 +147,61 @@ pub enum Refused {
 }
 
 impl Verifier {
-    pub fn new(config: &config::Verify) -> Self {
+    /// `keyring` fetches the keys that providers publish.
+    pub fn new(config: &config::Verify, keyring: &Arc<Keyring>) -> Self {
         match config {
-            config::Verify::None => Self { check: Check::Open, facts: Facts::default() },
-            config::Verify::Signature { scheme, secrets, .. } => match &**scheme {
-                Scheme::Signature(scheme) => Self {
-                    check: Check::Signature(Box::new(SignatureCheck::new(scheme, secrets))),
-                    facts: Facts::new(&scheme.id, &scheme.event_type),
-                },
-                Scheme::Token(scheme) => Self {
-                    check: Check::Token(TokenCheck::new(scheme, secrets)),
-                    facts: Facts::new(&scheme.id, &scheme.event_type),
-                },
+            config::Verify::None => {
+                Self { check: Check::Open, facts: Facts::default(), vars: Vars::default() }
+            }
+            config::Verify::Proof(settings) => Self {
+                check: Check::new(settings, keyring),
+                facts: Facts::new(&settings.scheme.common.id, &settings.scheme.common.event_type),
+                vars: settings.vars.clone(),
             },
         }
     }
 
     /// Checks the request's proof at `now`. The proof itself is taken out of what is passed on, where it would
-    /// let others pass for the sender.
+    /// let others pass for the sender. Waits only for keys that have to be fetched.
     ///
     /// # Errors
     /// Which check failed; for the log, not for the sender.
-    pub fn verify(&self, mut request: Unverified, now: Timestamp) -> Result<Genuine<'_>, Refused> {
+    pub async fn verify(&self, request: Unverified, now: Timestamp) -> Result<Genuine<'_>, Refused> {
+        self.verify_before(request, Some(now), &mut ()).await
+    }
+
+    /// As [`verify`](Self::verify), telling a witness of every step. Without `now` times are not looked at.
+    ///
+    /// # Errors
+    /// Which check failed.
+    pub async fn verify_before(
+        &self,
+        mut request: Unverified,
+        now: Option<Timestamp>,
+        witness: &mut impl Witness,
+    ) -> Result<Genuine<'_>, Refused> {
+        let reader = Reader::new(&request, &self.vars);
         match &self.check {
             Check::Open => {}
-            Check::Signature(check) => check.check(&request, now)?,
+            Check::Signature(check) => check.check(&reader, now, witness).await?,
             Check::Token(check) => {
-                check.check(&request, now)?;
+                check.check(&reader, now, witness)?;
                 check.remove_credentials(&mut request);
             }
+            Check::Unsupported => return Err(Refused::NoActiveSecret),
         }
         Ok(Genuine { request, facts: &self.facts, proof: Proof(()) })
+    }
+}
+
+impl Check {
+    fn new(settings: &Settings, _keyring: &Arc<Keyring>) -> Self {
+        match &settings.scheme.family {
+            Family::Signature(scheme) => Self::Signature(Box::new(SignatureCheck::new(scheme, settings))),
+            Family::Token(scheme) => Self::Token(TokenCheck::new(scheme, &settings.secrets)),
+            Family::None {} => Self::Open,
+            Family::Jws(_) | Family::Basic(_) | Family::Rfc9421(_) => Self::Unsupported,
+        }
     }
 }
 
@@ -193,15 +233,15 @@ impl Genuine<'_> {
 }
 
 impl Facts {
-    fn new(id: &Details, event_type: &Details) -> Self {
+    fn new(id: &Fields, event_type: &Fields) -> Self {
         let mut pointers = Vec::new();
-        let mut read = |details: &Details| {
-            let facts = details.iter().map(|detail| match detail {
-                Detail::Field(field) => Fact::Field(field.clone()),
-                Detail::Json(pointer) => {
+        let mut read = |fields: &Fields| {
+            let facts = fields.iter().map(|field| match field {
+                Field::Json(pointer) => {
                     pointers.push(pointer.clone());
                     Fact::Json(pointers.len() - 1)
                 }
+                field => Fact::Field(field.clone()),
             });
             facts.collect::<Vec<_>>()
         };
@@ -214,9 +254,11 @@ impl Facts {
             true => Vec::new(),
             false => Pointer::find_all(&self.pointers, body),
         };
+        let vars = Vars::default();
+        let reader = Reader::new(request, &vars);
         let mut first = |facts: &[Fact]| {
             facts.iter().find_map(|fact| match fact {
-                Fact::Field(field) => field.read(request).ok().flatten().map(String::from),
+                Fact::Field(field) => reader.read(field).ok().flatten().map(String::from),
                 Fact::Json(index) => found[*index].take(),
             })
         };

@@ -15,10 +15,11 @@ use crate::{
     clock::SystemClock,
     config::{Config, ProcessEnv},
     gateway::{Gateway, Listeners, StartError},
-    generation::Generation,
+    generation::{Generation, Supplies},
     listener::tls::Tls,
     plugin::PluginHost,
     telemetry::{Chain, LogArgs, Metrics},
+    verify::Keyring,
 };
 
 #[derive(Debug, clap::Args)]
@@ -60,8 +61,12 @@ pub fn check_plugins(config: &Config) -> Vec<String> {
         config.server.tls.as_ref().map(Tls::load).transpose().map_err(|error| Chain(&error).to_string());
     let metrics = Arc::new(Metrics::new());
     let generation = match PluginHost::new(config.journal.path.join("plugins"), metrics.clone()) {
-        Ok(plugins) => Generation::build(1, config.clone(), &plugins, &metrics, None)
-            .map_or_else(|error| error.problems(), |_| Vec::new()),
+        Ok(plugins) => {
+            let supplies =
+                Supplies { plugins: Arc::new(plugins), metrics, keyring: Arc::new(Keyring::new()) };
+            Generation::build(1, config.clone(), &supplies, None)
+                .map_or_else(|error| error.problems(), |_| Vec::new())
+        }
         Err(error) => vec![Chain(&error).to_string()],
     };
     tls.err().into_iter().chain(generation).collect()

@@ -98,7 +98,7 @@ fn build(args: &SendArgs, now: Timestamp) -> anyhow::Result<Unverified> {
         headers: headers(args, &body)?,
         body,
     };
-    Signer::new(&scheme, secret.as_bytes())?.sign(&mut request, args.event_type.as_deref())?;
+    Signer::new(&scheme.scheme, secret.as_bytes())?.sign(&mut request, args.event_type.as_deref())?;
     Ok(request)
 }
 

@@ -23,6 +23,7 @@ use super::{
 
 mod destinations;
 mod overlaps;
+mod proof;
 mod routes;
 mod secrets;
 

@@ -1,7 +1,7 @@
 //! The config file, key for key. Its doc comments are the descriptions in the JSON schema, so they are written
 //! for operators; nothing outside `config` sees these types.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::Url;
@@ -277,6 +277,8 @@ pub(super) struct Route {
     #[serde(default = "default::methods")]
     #[schemars(length(min = 1))]
     pub(super) methods: Field<Vec<Text<Method>>>,
+    /// What the provider wants to be answered, where it is not what the preset says.
+    pub(super) respond: Option<Field<scheme::Respond>>,
     /// How a sender proves itself: a preset, a scheme written out, or "none" to take in what anybody sends.
     #[schemars(required)]
     pub(super) verify: Option<Field<Verify>>,
@@ -316,8 +318,25 @@ pub(super) struct Signature {
     /// A scheme written out, for providers without preset.
     pub(super) scheme: Option<Field<scheme::Scheme>>,
     /// The secrets shared with the sender. A signature by any of them that is valid counts.
-    #[schemars(required, length(min = 1))]
     pub(super) secrets: Option<Field<Vec<Field<Secret>>>>,
+    /// The sender's public keys, in the scheme's encoding or in PEM, for schemes with such keys. They take the place of
+    /// those that the provider publishes.
+    pub(super) public_keys: Option<Field<Vec<Field<Secret>>>>,
+    /// A JSON Web Key Set, likewise.
+    pub(super) jwks: Option<Field<Secret>>,
+    /// Values that the scheme needs beside secrets, such as PayPal's `webhook_id`; `sluice presets show` lists them.
+    pub(super) vars: Option<Field<BTreeMap<String, Field<OneOrMore>>>>,
+    /// Our URL as the provider knows it, for schemes that sign it: "https://hooks.example.com", or with a path where
+    /// that differs from the request's.
+    pub(super) url: Option<Field<String>>,
+}
+
+/// A text or several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 /// One plugin in a pipeline.

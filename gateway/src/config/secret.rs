@@ -52,6 +52,11 @@ impl Secret {
         &self.origin
     }
 
+    /// Whether it counts now; without a clock, always.
+    pub fn is_active_at(&self, now: Option<Timestamp>) -> bool {
+        now.is_none_or(|now| self.is_active(now))
+    }
+
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.valid_from.is_none_or(|from| from <= now) && self.valid_until.is_none_or(|until| now < until)
     }

@@ -65,8 +65,8 @@ deliver = ["tracker"]
 "#;
 
 fn full() -> String {
-    let scheme = crate::verify::scheme::preset("github").unwrap();
-    FULL_BUT_SCHEME.replace("SCHEME", &toml::Value::try_from(&*scheme).unwrap().to_string())
+    let scheme = &crate::verify::scheme::preset("github").unwrap().scheme;
+    FULL_BUT_SCHEME.replace("SCHEME", &toml::Value::try_from(&**scheme).unwrap().to_string())
 }
 
 /// The least that is a config.
@@ -216,17 +216,16 @@ fn every_key_of_a_route_is_read() {
     let expected = serde_json::json!({ "actions": ["opened"], "since": "2026-01-01", "n": 1.5 });
     assert_eq!(step.config, expected);
     assert_eq!((custom.dedupe, &custom.methods[..]), (None, &[Method::POST][..]));
-    assert!(matches!(&custom.verify, Verify::Signature { preset: None, .. }));
+    assert!(matches!(&custom.verify, Verify::Proof(proof) if proof.preset.is_none()));
 }
 
 #[test]
 fn secrets_come_from_where_they_are_kept_and_count_when_they_should() {
     let bench = Bench::new();
     let config = bench.config(&full());
-    let Verify::Signature { preset: Some(preset), secrets, .. } = &config.routes[0].verify else {
-        panic!("a preset")
-    };
-    assert_eq!(preset, "github");
+    let Verify::Proof(proof) = &config.routes[0].verify else { panic!("a preset") };
+    let secrets = &proof.secrets;
+    assert_eq!(proof.preset.as_deref(), Some("github"));
     assert_eq!((secrets[0].expose(), secrets[0].origin()), (&b"secret-a"[..], "env A"));
     let origin = format!("file {}", bench.path("secret").display());
     assert_eq!((secrets[1].expose(), secrets[1].origin()), (&b"from-file"[..], &*origin));

@@ -37,6 +37,7 @@ use crate::{
     pipeline::Pipeline,
     route::Router,
     telemetry::Metrics,
+    verify::scheme::Respond,
     verify::{Proof, Verifier},
 };
 
@@ -449,6 +450,7 @@ pub(crate) fn config(destinations: Vec<Destination>) -> Config {
         path: "/github".to_owned(),
         methods: vec![Method::POST],
         verify: Verify::None,
+        respond: Respond::default(),
         dedupe: None,
         max_body: 1 << 20,
         rate: None,
@@ -480,7 +482,7 @@ pub(crate) fn current(config: Config) -> Current {
     let live = |route: &Arc<config::Route>| {
         let live = LiveRoute {
             config: route.clone(),
-            verifier: Verifier::new(&route.verify),
+            verifier: Verifier::new(&route.verify, &Arc::default()),
             pipeline: Pipeline::default(),
             limiter: None,
             metrics: RouteMetrics::new(&Metrics::new(), &route.name),

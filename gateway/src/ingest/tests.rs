@@ -25,6 +25,7 @@ use crate::{
     },
     pipeline::Pipeline,
     route::Router,
+    verify::scheme::Respond,
     verify::{
         Verifier,
         tests::{by_preset, signed},
@@ -39,6 +40,7 @@ pub(crate) fn route(name: &str, path: &str) -> config::Route {
         path: path.to_owned(),
         methods: vec![Method::POST],
         verify: config::Verify::None,
+        respond: Respond::default(),
         dedupe: None,
         max_body: 1 << 20,
         rate: None,
@@ -179,7 +181,7 @@ impl Bench {
     fn live(&self, config: &Arc<config::Route>) -> (Arc<str>, Arc<LiveRoute>) {
         let live = LiveRoute {
             config: config.clone(),
-            verifier: Verifier::new(&config.verify),
+            verifier: Verifier::new(&config.verify, &Arc::default()),
             pipeline: Pipeline::default(),
             limiter: RouteLimiter::carry_over(config.rate, None),
             metrics: RouteMetrics::new(&self.metrics, &config.name),
@@ -309,8 +311,8 @@ async fn the_signature_is_over_the_bytes_as_sent_and_the_event_is_inflated() {
     let sent = gzip(b"{\"a\":1}");
     let mut request = signed("github", "");
     request.body = sent.clone().into();
-    let scheme = crate::verify::scheme::preset("github").unwrap();
-    let signer = crate::verify::Signer::new(&scheme, b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let scheme = &crate::verify::scheme::preset("github").unwrap().scheme;
+    let signer = crate::verify::Signer::new(scheme, b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
     signer.sign(&mut request, None).unwrap();
     request.headers.insert("content-encoding", HeaderValue::from_static("gzip"));
     let answer = ask(&bench.ingest(), post("/in", &request.headers, sent)).await;

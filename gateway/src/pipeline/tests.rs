@@ -23,6 +23,7 @@ fn pipeline(rig: &Rig, guests: &[(&[u8], OnError)]) -> Pipeline {
         path: "/github".into(),
         methods: Vec::new(),
         verify: config::Verify::None,
+        respond: Default::default(),
         dedupe: None,
         max_body: 1 << 20,
         rate: None,

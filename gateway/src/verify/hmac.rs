@@ -9,7 +9,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use super::scheme::{Algorithm, Encoding, KeyEncoding, KeyField, SignatureScheme};
+use super::scheme::{Algorithm, AlgorithmField, Encoding, KeyEncoding, KeyField, SignatureScheme};
 
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
@@ -43,9 +43,13 @@ impl Key {
         }
         const ANY_LENGTH: &str = "HMAC takes keys of any length";
         Ok(match scheme.algorithm {
-            Algorithm::HmacSha1 => Self::Sha1(Hmac::new_from_slice(&bytes).expect(ANY_LENGTH)),
-            Algorithm::HmacSha256 => Self::Sha256(Hmac::new_from_slice(&bytes).expect(ANY_LENGTH)),
-            Algorithm::HmacSha512 => Self::Sha512(Hmac::new_from_slice(&bytes).expect(ANY_LENGTH)),
+            AlgorithmField::One(Algorithm::HmacSha1) => {
+                Self::Sha1(Hmac::new_from_slice(&bytes).expect(ANY_LENGTH))
+            }
+            AlgorithmField::One(Algorithm::HmacSha512) => {
+                Self::Sha512(Hmac::new_from_slice(&bytes).expect(ANY_LENGTH))
+            }
+            _ => Self::Sha256(Hmac::new_from_slice(&bytes).expect(ANY_LENGTH)),
         })
     }
 
@@ -64,7 +68,7 @@ fn decode_key(field: &KeyField, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
     let text = &secret[prefix.map_or(0, String::len)..];
     let not = |encoding| KeyError::Encoding { encoding, after: prefix.cloned() };
     match field.encoding {
-        KeyEncoding::Utf8 => Ok(text.to_vec()),
+        KeyEncoding::Utf8 | KeyEncoding::Utf8Nfkd => Ok(text.to_vec()),
         KeyEncoding::Hex => hex::decode(text).map_err(|_| not("hex")),
         KeyEncoding::Base64 => STANDARD.decode(text).map_err(|_| not("base64")),
     }
@@ -140,12 +144,12 @@ fn decode(text: &str, encoding: Encoding, buffer: &mut [u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::scheme::{Scheme, preset};
+    use crate::verify::scheme::{Family, preset};
 
     fn scheme(name: &str) -> SignatureScheme {
-        match &*preset(name).unwrap() {
-            Scheme::Signature(scheme) => scheme.clone(),
-            Scheme::Token(_) => panic!("{name} has no signature"),
+        match &preset(name).unwrap().scheme.family {
+            Family::Signature(scheme) => (**scheme).clone(),
+            _ => panic!("{name} has no signature"),
         }
     }
 
@@ -161,7 +165,11 @@ mod tests {
                  9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
             ),
         ] {
-            let key = Key::new(&SignatureScheme { algorithm, ..scheme("github") }, b"Jefe").unwrap();
+            let key = Key::new(
+                &SignatureScheme { algorithm: AlgorithmField::One(algorithm), ..scheme("github") },
+                b"Jefe",
+            )
+            .unwrap();
             let tag = key.tag(&["what do ya want ", "for nothing?"]);
             assert_eq!(tag.encode(Encoding::Hex), expected);
             assert_eq!(tag.matches(expected, Encoding::Hex), Match::Yes);

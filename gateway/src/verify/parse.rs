@@ -143,7 +143,8 @@ impl TryFrom<Raw> for SignatureField {
     type Error = String;
 
     fn try_from(mut raw: Raw) -> Result<Self, String> {
-        let from = raw.from.take().ok_or("`from` is missing: it says where the signature is")?;
+        let from = raw.from.take().filter(|from| !from.is_empty());
+        let from = from.ok_or("`from` is missing: it says where the signature is")?;
         let parse = match raw.parse {
             Mode::Raw => Parse::Raw,
             Mode::Prefix => Parse::Prefix { prefix: needed(raw.prefix.take(), "prefix")? },

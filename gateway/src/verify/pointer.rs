@@ -1,11 +1,16 @@
 //! JSON pointers (RFC 6901), looked up without building a document.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A path to a value, e.g. `/event/type`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct Pointer(Vec<String>);
 
 impl Pointer {
@@ -18,6 +23,41 @@ impl Pointer {
         // The error is either a syntax error or "all found": what was found counts in both cases.
         let _ = walk.deserialize(&mut serde_json::Deserializer::from_slice(json));
         found
+    }
+}
+
+impl Pointer {
+    /// The string, number or boolean that it leads to. A `*` stands for the index of `item`.
+    pub(super) fn scalar<'v>(&self, json: &'v Value, item: Option<usize>) -> Option<Cow<'v, str>> {
+        match self.value(json, item)? {
+            Value::String(text) => Some(Cow::Borrowed(text)),
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    pub(super) fn value<'v>(&self, json: &'v Value, item: Option<usize>) -> Option<&'v Value> {
+        self.0.iter().try_fold(json, |value, token| match value {
+            Value::Object(object) => object.get(token),
+            Value::Array(array) if token == "*" => array.get(item?),
+            Value::Array(array) => array.get(token.parse::<usize>().ok()?),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        })
+    }
+}
+
+impl TryFrom<String> for Pointer {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Pointer> for String {
+    fn from(pointer: Pointer) -> Self {
+        pointer.to_string()
     }
 }
 

@@ -3,9 +3,11 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    Refused, Unverified,
+    Refused, Settings, Witness,
     hmac::{Key, Match, Tag},
+    reader::Reader,
     scheme::{SignatureScheme, TimestampField, TimestampSource, TimestampUnit, Tolerance},
+    template::Context,
 };
 use crate::{clock::Timestamp, config::Secret};
 
@@ -15,8 +17,8 @@ pub(super) struct SignatureCheck {
 }
 
 impl SignatureCheck {
-    pub(super) fn new(scheme: &SignatureScheme, secrets: &[Secret]) -> Self {
-        let keys = secrets.iter().filter_map(|secret| match Key::new(scheme, secret.expose()) {
+    pub(super) fn new(scheme: &SignatureScheme, settings: &Settings) -> Self {
+        let keys = settings.secrets.iter().filter_map(|secret| match Key::new(scheme, secret.expose()) {
             Ok(key) => Some((secret.clone(), key)),
             Err(error) => {
                 // `Scheme::check_secret` refuses these when the config is read.
@@ -27,11 +29,16 @@ impl SignatureCheck {
         Self { scheme: scheme.clone(), keys: keys.collect() }
     }
 
-    pub(super) fn check(&self, request: &Unverified, now: Timestamp) -> Result<(), Refused> {
+    pub(super) async fn check(
+        &self,
+        request: &Reader<'_>,
+        now: Option<Timestamp>,
+        _witness: &mut impl Witness,
+    ) -> Result<(), Refused> {
         let from = &self.scheme.signature.from;
         let mut refused = Refused::SignatureMissing { field: from.names() };
         for field in from.iter() {
-            let Some(raw) = field.read(request)? else { continue };
+            let Some(raw) = request.read(field)? else { continue };
             match self.check_one(&raw, request, now) {
                 Ok(()) => return Ok(()),
                 Err(error) => refused = error,
@@ -40,7 +47,7 @@ impl SignatureCheck {
         Err(refused)
     }
 
-    fn check_one(&self, raw: &str, request: &Unverified, now: Timestamp) -> Result<(), Refused> {
+    fn check_one(&self, raw: &str, request: &Reader<'_>, now: Option<Timestamp>) -> Result<(), Refused> {
         if self.scheme.signature.parse.signatures(raw).all(str::is_empty) {
             return Err(self.malformed());
         }
@@ -53,21 +60,23 @@ impl SignatureCheck {
             Some((field, text)) => Some((*field, field.parse(text)?)),
             None => None,
         };
-        let pieces = self.scheme.signed.render(request, text)?;
+        let context = Context { timestamp: text, ..Context::default() };
+        let template = self.scheme.signed.iter().next().ok_or(Refused::SignatureInvalid)?;
+        let pieces = template.render(request, context)?;
         self.match_any(raw, &pieces, now)?;
         // Last, so that "stale" is only ever said of a request that was genuine once.
-        signed_at.map_or(Ok(()), |(field, signed_at)| field.check(signed_at, now))
+        signed_at.zip(now).map_or(Ok(()), |((field, signed_at), now)| field.check(signed_at, now))
     }
 
     fn timestamp_text<'a>(
         &'a self,
         field: &'a TimestampField,
         raw: &'a str,
-        request: &'a Unverified,
+        request: &'a Reader<'_>,
     ) -> Result<Cow<'a, str>, Refused> {
         let missing = || Refused::TimestampMissing { field: field.from.to_string() };
         match &field.from {
-            TimestampSource::Field(place) => place.read(request)?.ok_or_else(missing),
+            TimestampSource::Field(place) => request.read(place)?.ok_or_else(missing),
             TimestampSource::Signature(name) => {
                 let mut values = self.scheme.signature.parse.fields(raw, name);
                 let value = values.next().ok_or_else(missing)?;
@@ -79,8 +88,8 @@ impl SignatureCheck {
         }
     }
 
-    fn match_any(&self, raw: &str, pieces: &[Cow<'_, [u8]>], now: Timestamp) -> Result<(), Refused> {
-        let mut keys = self.keys.iter().filter(|(secret, _)| secret.is_active(now)).peekable();
+    fn match_any(&self, raw: &str, pieces: &[Cow<'_, [u8]>], now: Option<Timestamp>) -> Result<(), Refused> {
+        let mut keys = self.keys.iter().filter(|(secret, _)| secret.is_active_at(now)).peekable();
         if keys.peek().is_none() {
             return Err(Refused::NoActiveSecret);
         }

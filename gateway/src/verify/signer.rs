@@ -5,9 +5,12 @@ use http::{HeaderName, HeaderValue};
 use super::{
     Refused, Unverified,
     hmac::Key,
+    reader::Reader,
     scheme::{
-        Detail, Details, Field, Scheme, SignatureScheme, TimestampField, TimestampSource, TimestampUnit,
+        Family, Field, Fields, Scheme, SignatureScheme, TimestampField, TimestampSource, TimestampUnit,
     },
+    template::Context,
+    vars::Vars,
 };
 use crate::clock::Timestamp;
 
@@ -44,20 +47,21 @@ impl<'s> Signer<'s> {
     /// # Errors
     /// When a value does not fit into its place.
     pub fn sign(&self, request: &mut Unverified, event_type: Option<&str>) -> Result<(), SignError> {
-        let (id, types) = match self.scheme {
-            Scheme::Signature(scheme) => (&scheme.id, &scheme.event_type),
-            Scheme::Token(scheme) => (&scheme.id, &scheme.event_type),
-        };
+        let (id, types) = (&self.scheme.common.id, &self.scheme.common.event_type);
         put_detail(request, id, &request.id.to_string())?;
         if let Some(event_type) = event_type {
             put_detail(request, types, event_type)?;
         }
-        match self.scheme {
-            Scheme::Signature(scheme) => self.sign_with(scheme, request),
-            Scheme::Token(scheme) => {
+        match &self.scheme.family {
+            Family::Signature(scheme) => self.sign_with(scheme, request),
+            Family::Jws(_) | Family::Basic(_) | Family::Rfc9421(_) | Family::None {} => {
+                Err(SignError::Secret("this scheme cannot be signed yet".to_owned()))
+            }
+            Family::Token(scheme) => {
                 let mut token = scheme.prefix.clone().into_bytes();
                 token.extend_from_slice(self.secret);
-                put(request, &scheme.from, &token)
+                let place = scheme.from.iter().next();
+                place.map_or(Ok(()), |place| put(request, place, &token))
             }
         }
     }
@@ -73,8 +77,15 @@ impl<'s> Signer<'s> {
         }
         let key = Key::new(scheme, self.secret).map_err(|e| SignError::Secret(e.to_string()))?;
         let text = time.as_ref().map_or("", |(_, text)| text);
-        let pieces = scheme.signed.render(request, text).map_err(SignError::Incomplete)?;
-        let signature = scheme.signature.parse.write(&key.tag(&pieces).encode(scheme.encoding), beside);
+        let signature = {
+            let vars = Vars::default();
+            let reader = Reader::new(request, &vars);
+            let template =
+                scheme.signed.iter().next().ok_or(SignError::Incomplete(Refused::SignatureInvalid))?;
+            let context = Context { timestamp: text, ..Context::default() };
+            let pieces = template.render(&reader, context).map_err(SignError::Incomplete)?;
+            scheme.signature.parse.write(&key.tag(&pieces).encode(scheme.encoding), beside)
+        };
         let place = scheme.signature.from.iter().next();
         place.map_or(Ok(()), |place| put(request, place, signature.as_bytes()))
     }
@@ -91,10 +102,10 @@ impl TimestampField {
 }
 
 /// Puts a value into the first header that the scheme reads it from. In the body it is the caller's business.
-fn put_detail(request: &mut Unverified, details: &Details, value: &str) -> Result<(), SignError> {
-    let header = details.iter().find_map(|detail| match detail {
-        Detail::Field(Field::Header(name)) => Some(name),
-        Detail::Field(Field::Query(_)) | Detail::Json(_) => None,
+fn put_detail(request: &mut Unverified, fields: &Fields, value: &str) -> Result<(), SignError> {
+    let header = fields.iter().find_map(|field| match field {
+        Field::Header(name) => Some(name),
+        Field::Query(_) | Field::Form(_) | Field::Json(_) | Field::Var(_) | Field::Claim(_) => None,
     });
     match header {
         Some(name) if !request.headers.contains_key(name) => put_header(request, name, value.as_bytes()),
@@ -105,7 +116,9 @@ fn put_detail(request: &mut Unverified, details: &Details, value: &str) -> Resul
 fn put(request: &mut Unverified, place: &Field, value: &[u8]) -> Result<(), SignError> {
     match place {
         Field::Header(name) => put_header(request, name, value),
-        Field::Query(_) => Err(SignError::NotAHeader { field: place.to_string() }),
+        Field::Query(_) | Field::Form(_) | Field::Json(_) | Field::Var(_) | Field::Claim(_) => {
+            Err(SignError::NotAHeader { field: place.to_string() })
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-use http::header::HOST;
+use http::{HeaderName, header::HOST};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Refused, Unverified, source::Field};
+use super::{Refused, reader::Reader, source::Field};
 
 /// Literal text and `{…}` parts, read once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,27 +18,100 @@ pub struct Template {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Literal(String),
     /// The body's bytes as they were sent.
     Body,
+    /// The bytes of the body's SHA-256.
+    BodySha256Raw,
+    BodySha256Hex,
+    /// The body's CRC-32, in decimal.
+    BodyCrc32,
     /// The timestamp's text as it was sent.
     Timestamp,
+    /// The key's bytes, for algorithms that are plain hashes.
+    Secret,
     Method,
+    /// Our URL as the provider knows it.
+    Url,
+    /// The same without the query.
+    UrlBase,
     Host,
     Path,
     /// The path with `?` and the query, where there is one.
     PathQuery,
-    /// `{header:NAME}` or `{query:NAME}`; with a `?` at its end it may be missing.
+    /// Twilio, Mandrill: keys and values of the form, sorted; the values of one key sorted, each once.
+    FormConcat,
+    /// MessageBird: the query sorted and encoded anew.
+    QuerySortedUrlencoded,
+    /// Shopify's app proxy: `key=value` sorted, nothing between, without the parameter named.
+    QuerySortedConcat {
+        except: String,
+    },
+    /// Vonage: `&key=value` sorted, with `&` and `=` in values made `_`, without the parameter named.
+    QuerySortedAmp {
+        except: String,
+    },
+    /// Hook0: the names in the signature's field `h`, then the values of these headers.
+    SignedHeaders,
+    /// Contentful: `name:value;name:value` of the headers that this header lists.
+    ListedHeaders(HeaderName),
+    /// Contentful: the path with its query escaped twice.
+    ContentfulPath,
+    /// AWS SNS: the message's keys and values, each on a line.
+    SnsCanonical,
+    /// In answers to handshakes: what the scheme's algorithm, key and encoding make of this value.
+    Sign(Field),
+    /// `{header:NAME}` and the like; with a `?` at its end it may be missing.
     Field {
         field: Field,
         optional: bool,
     },
 }
 
+/// What a template is filled in from beside the request.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Context<'a> {
+    /// The timestamp's text.
+    pub(super) timestamp: &'a str,
+    /// Our URL as the provider knows it.
+    pub(super) url: &'a str,
+    /// The key's bytes.
+    pub(super) secret: &'a [u8],
+    /// The names of the headers that the signature covers, where it says.
+    pub(super) signed_headers: Option<&'a str>,
+    /// Which item of the list that is signed item by item.
+    pub(super) item: Option<usize>,
+}
+
 impl Template {
     pub(super) fn uses_timestamp(&self) -> bool {
         self.parts.contains(&Part::Timestamp)
+    }
+
+    /// Whether our own URL is part of the text, so that the config has to say it.
+    pub(super) fn uses_url(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Url | Part::UrlBase))
+    }
+
+    /// Whether a change of the body changes the text.
+    pub(super) fn covers_body(&self) -> bool {
+        self.parts.iter().any(|part| {
+            matches!(
+                part,
+                Part::Body
+                    | Part::BodySha256Raw
+                    | Part::BodySha256Hex
+                    | Part::BodyCrc32
+                    | Part::FormConcat
+                    | Part::SnsCanonical
+                    | Part::Field { field: Field::Form(_), .. }
+            )
+        })
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// The pieces of the signed text in order. The body is not copied.
@@ -47,17 +120,18 @@ impl Template {
     /// When a part is missing from the request, or is there more than once.
     pub(super) fn render<'a>(
         &'a self,
-        request: &'a Unverified,
-        timestamp: &'a str,
+        reader: &'a Reader<'_>,
+        context: Context<'a>,
     ) -> Result<Vec<Cow<'a, [u8]>>, Refused> {
+        let request = reader.request;
         let mut pieces = Vec::with_capacity(self.parts.len() + 2);
         for part in &self.parts {
             match part {
                 Part::Literal(text) => pieces.push(text.as_bytes().into()),
                 Part::Body => pieces.push(request.body[..].into()),
-                Part::Timestamp => pieces.push(timestamp.as_bytes().into()),
+                Part::Timestamp => pieces.push(context.timestamp.as_bytes().into()),
                 Part::Method => pieces.push(request.method.as_str().as_bytes().into()),
-                Part::Host => pieces.push(host(request)?.into()),
+                Part::Host => pieces.push(host(reader)?.into()),
                 Part::Path => pieces.push(request.path.as_bytes().into()),
                 Part::PathQuery => {
                     pieces.push(request.path.as_bytes().into());
@@ -65,19 +139,20 @@ impl Template {
                         pieces.extend([b"?"[..].into(), query.as_bytes().into()]);
                     }
                 }
-                Part::Field { field, optional } => match field.read(request)? {
+                Part::Field { field, optional } => match reader.read_of(field, context.item)? {
                     Some(value) => pieces.push(into_bytes(value)),
                     None if *optional => {}
                     None => return Err(Refused::FieldMissing { field: field.to_string() }),
                 },
+                _ => return Err(Refused::FieldMissing { field: self.text.clone() }),
             }
         }
         Ok(pieces)
     }
 }
 
-fn host(request: &Unverified) -> Result<&[u8], Refused> {
-    let host = request.headers.get(HOST);
+fn host<'a>(reader: &Reader<'a>) -> Result<&'a [u8], Refused> {
+    let host = reader.request.headers.get(HOST);
     host.map(|h| h.as_bytes()).ok_or_else(|| Refused::FieldMissing { field: "host".to_owned() })
 }
 
@@ -102,9 +177,6 @@ impl FromStr for Template {
             rest = after;
         }
         parts.extend(literal(rest)?);
-        if !parts.contains(&Part::Body) {
-            return Err(format!("`{text}` signs no `{{body}}`: anybody could change what it says"));
-        }
         Ok(Self { text: text.to_owned(), parts })
     }
 }
@@ -123,23 +195,48 @@ impl FromStr for Part {
     fn from_str(name: &str) -> Result<Self, String> {
         Ok(match name {
             "body" => Self::Body,
+            "body_sha256_raw" => Self::BodySha256Raw,
+            "body_sha256_hex" => Self::BodySha256Hex,
+            "body_crc32" => Self::BodyCrc32,
             "timestamp" => Self::Timestamp,
+            "secret" => Self::Secret,
             "method" => Self::Method,
+            "url" => Self::Url,
+            "url_base" => Self::UrlBase,
             "host" => Self::Host,
             "path" => Self::Path,
             "path_query" => Self::PathQuery,
+            "form_concat" => Self::FormConcat,
+            "query_sorted_urlencoded" => Self::QuerySortedUrlencoded,
+            "signed_headers" => Self::SignedHeaders,
+            "contentful_path" => Self::ContentfulPath,
+            "sns_canonical" => Self::SnsCanonical,
             "nl" => Self::Literal("\n".to_owned()),
-            _ => {
+            _ => Self::with_argument(name)?,
+        })
+    }
+}
+
+impl Part {
+    fn with_argument(name: &str) -> Result<Self, String> {
+        Ok(match name.split_once(':') {
+            Some(("query_sorted_concat", except)) => Self::QuerySortedConcat { except: except.to_owned() },
+            Some(("query_sorted_amp", except)) => Self::QuerySortedAmp { except: except.to_owned() },
+            Some(("listed_headers", header)) => {
+                Self::ListedHeaders(header.parse().map_err(|_| format!("`{header}` is not a header name"))?)
+            }
+            Some(("sign", field)) => Self::Sign(field.parse()?),
+            Some(_) | None => {
                 let (field, optional) = name.strip_suffix('?').map_or((name, false), |field| (field, true));
-                let field = field.parse().map_err(|_| unknown(name))?;
-                Self::Field { field, optional }
+                Self::Field { field: field.parse().map_err(|_| unknown(name))?, optional }
             }
         })
     }
 }
 
 fn unknown(name: &str) -> String {
-    const KNOWN: &str = "body, timestamp, method, host, path, path_query, nl, header:NAME, query:NAME";
+    const KNOWN: &str = "body, body_sha256_hex, body_sha256_raw, body_crc32, timestamp, secret, method, url, url_base, host, path, \
+        path_query, form_concat, nl, header:NAME, query:NAME, form:NAME, json:/POINTER, var:NAME";
     format!("`{{{name}}}` is not known; these are: {KNOWN}")
 }
 
@@ -166,14 +263,17 @@ impl From<Template> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::tests::request;
+    use crate::verify::{tests::request, vars::Vars};
 
     #[track_caller]
     fn check(template: &str, expected: &str) {
         let mut request = request();
         request.query = Some("a=%20b".to_owned());
         let template: Template = template.parse().unwrap();
-        let text = template.render(&request, "17").unwrap().concat();
+        let vars = Vars::default();
+        let (reader, context) =
+            (Reader::new(&request, &vars), Context { timestamp: "17", ..Context::default() });
+        let text = template.render(&reader, context).unwrap().concat();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
@@ -187,18 +287,19 @@ mod tests {
     #[test]
     fn a_missing_part_is_refused() {
         let template: Template = "{header:x-none}{body}".parse().unwrap();
-        let refused = template.render(&request(), "").unwrap_err();
+        let (request, vars) = (request(), Vars::default());
+        let reader = Reader::new(&request, &vars);
+        let refused = template.render(&reader, Context::default()).unwrap_err();
         assert!(matches!(refused, Refused::FieldMissing { field } if field == "header:x-none"));
     }
 
     #[test]
     fn mistakes_are_refused_when_it_is_read() {
         for (text, message) in [
-            ("{timestamp}", "signs no `{body}`"),
             ("{body}{", "has no `}`"),
             ("{body}}", "has a `}` without"),
-            ("{body}{url}", "`{url}` is not known"),
-            ("{body}{json:/id}", "`{json:/id}` is not known"),
+            ("{body}{urn}", "`{urn}` is not known"),
+            ("{body}{cookie:id}", "`{cookie:id}` is not known"),
         ] {
             let error = text.parse::<Template>().unwrap_err();
             assert!(error.contains(message), "{text}: {error}");

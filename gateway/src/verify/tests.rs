@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
 use crate::config::Secret;
-use scheme::{preset, preset_names};
+use scheme::preset;
 
 /// A request with nothing special about it.
 pub(crate) fn request() -> Unverified {
@@ -28,12 +29,24 @@ pub(crate) fn request() -> Unverified {
 }
 
 pub(crate) fn by_preset(name: &str, secrets: &[&str]) -> config::Verify {
-    config::Verify::Signature {
-        preset: Some(name.to_owned()),
-        scheme: preset(name).unwrap(),
-        secrets: secrets.iter().map(|s| Secret::new(s.as_bytes(), "test")).collect(),
-    }
+    proof(name, secrets.iter().map(|s| Secret::new(s.as_bytes(), "test")).collect())
 }
+
+fn proof(name: &str, secrets: Vec<Secret>) -> config::Verify {
+    config::Verify::Proof(Box::new(Settings::new(preset(name).unwrap().scheme.clone(), secrets)))
+}
+
+/// What a future comes to that has nothing to wait for.
+pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing to wait for")
+}
+
+fn verifier(config: &config::Verify) -> Verifier {
+    Verifier::new(config, &Arc::default())
+}
+
+/// Presets that differ in where things are and how they are written.
+const SIGNED: [&str; 7] = ["github", "gitlab", "shopify", "slack", "standard-webhooks", "stripe", "svix"];
 
 /// A row of `testdata`.
 #[derive(Deserialize)]
@@ -91,8 +104,8 @@ impl Vector {
     fn outcome(&self, preset: &str) -> Result<(), &'static str> {
         let now = Timestamp::from_millis(self.now.unwrap_or_default() * 1000);
         let request = self.request().ok_or("not_http")?;
-        let verifier = Verifier::new(&by_preset(preset, &self.secrets()));
-        verifier.verify(request, now).map(drop).map_err(|refused| refused.code())
+        let verifier = verifier(&by_preset(preset, &self.secrets()));
+        ready(verifier.verify(request, now)).map(drop).map_err(|refused| refused.code())
     }
 }
 
@@ -172,18 +185,18 @@ pub(crate) fn signed(name: &str, body: &str) -> Unverified {
 }
 
 fn sign(name: &str, request: &mut Unverified) {
-    let scheme = preset(name).unwrap();
-    Signer::new(&scheme, SECRET.as_bytes()).unwrap().sign(request, Some("push")).unwrap();
+    let scheme = &preset(name).unwrap().scheme;
+    Signer::new(scheme, SECRET.as_bytes()).unwrap().sign(request, Some("push")).unwrap();
 }
 
 fn event(name: &str, request: Unverified) -> Event {
     let (now, body) = (request.received_at, request.body.clone());
-    Verifier::new(&by_preset(name, &[SECRET])).verify(request, now).unwrap().into_event(body)
+    ready(verifier(&by_preset(name, &[SECRET])).verify(request, now)).unwrap().into_event(body)
 }
 
 #[test]
 fn what_a_signer_signs_is_let_in() {
-    for name in preset_names() {
+    for name in SIGNED {
         let event = event(name, signed(name, "{\"id\":\"e1\",\"event_id\":\"e1\",\"type\":\"push\"}"));
         assert!(event.delivery_id.is_some(), "{name}");
         assert_eq!(event.event_type.as_deref(), Some("push"), "{name}");
@@ -194,13 +207,13 @@ fn what_a_signer_signs_is_let_in() {
 fn every_secret_in_force_counts_and_no_other() {
     let moment = Timestamp::from_millis;
     let secret = |text: &str| Secret::new(text.as_bytes(), "test");
-    let config = config::Verify::Signature {
-        preset: None,
-        scheme: preset("github").unwrap(),
-        secrets: vec![secret("other"), secret(SECRET).valid_between(Some(moment(1000)), Some(moment(2000)))],
-    };
-    let verifier = Verifier::new(&config);
-    let code = |now| verifier.verify(signed("github", "{}"), moment(now)).map(drop).map_err(|e| e.code());
+    let config = proof(
+        "github",
+        vec![secret("other"), secret(SECRET).valid_between(Some(moment(1000)), Some(moment(2000)))],
+    );
+    let verifier = verifier(&config);
+    let code =
+        |now| ready(verifier.verify(signed("github", "{}"), moment(now))).map(drop).map_err(|e| e.code());
     assert_eq!(code(999), Err("signature_invalid"));
     assert_eq!(code(1000), Ok(()));
     assert_eq!(code(1999), Ok(()));
@@ -210,10 +223,9 @@ fn every_secret_in_force_counts_and_no_other() {
 #[test]
 fn without_a_secret_in_force_it_is_our_fault() {
     let secret = Secret::new(SECRET.as_bytes(), "test").valid_between(None, Some(Timestamp::from_millis(1)));
-    let config =
-        config::Verify::Signature { preset: None, scheme: preset("github").unwrap(), secrets: vec![secret] };
+    let config = proof("github", vec![secret]);
     let now = Timestamp::from_millis(1);
-    let refused = Verifier::new(&config).verify(signed("github", "{}"), now).map(drop).unwrap_err();
+    let refused = ready(verifier(&config).verify(signed("github", "{}"), now)).map(drop).unwrap_err();
     assert!(matches!(refused, Refused::NoActiveSecret));
 }
 
@@ -265,8 +277,7 @@ fn ids_beyond_all_measure_are_left_out() {
 
 #[test]
 fn an_open_route_lets_anybody_in() {
-    let event = Verifier::new(&config::Verify::None)
-        .verify(request(), Timestamp::default())
+    let event = ready(verifier(&config::Verify::None).verify(request(), Timestamp::default()))
         .unwrap()
         .into_event(Bytes::new());
     assert_eq!((event.delivery_id, event.event_type), (None, None));
@@ -274,19 +285,19 @@ fn an_open_route_lets_anybody_in() {
 
 #[test]
 fn no_refusal_shows_the_secret() {
-    for name in preset_names() {
+    for name in SIGNED {
         let mut request = signed(name, "{}");
         request.body = Bytes::from_static(b"[]");
         request.headers.insert("x-gitlab-token", HeaderValue::from_static("wrong"));
         let now = request.received_at;
-        let verifier = Verifier::new(&by_preset(name, &[SECRET]));
-        let refused = verifier.verify(request, now).map(drop).unwrap_err();
+        let verifier = verifier(&by_preset(name, &[SECRET]));
+        let refused = ready(verifier.verify(request, now)).map(drop).unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("MfKQ9r8"), "{name}: {refused:?}");
     }
 }
 
 fn any_preset() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(preset_names().collect::<Vec<_>>())
+    prop::sample::select(&SIGNED[..])
 }
 
 proptest! {
@@ -305,7 +316,7 @@ proptest! {
         flipped[at] ^= 1 << bit;
         request.body = flipped.into();
         let now = request.received_at;
-        let refused = Verifier::new(&by_preset(name, &[SECRET])).verify(request, now).map(drop).unwrap_err();
+        let refused = ready(verifier(&by_preset(name, &[SECRET])).verify(request, now)).map(drop).unwrap_err();
         prop_assert!(matches!(refused, Refused::SignatureInvalid));
     }
 
@@ -318,7 +329,7 @@ proptest! {
             let Some(old) = request.headers.insert(header, value.clone()) else { continue };
             prop_assume!(old != value);
             let now = request.received_at;
-            prop_assert!(Verifier::new(&by_preset(name, &[SECRET])).verify(request, now).is_err());
+            prop_assert!(ready(verifier(&by_preset(name, &[SECRET])).verify(request, now)).is_err());
         }
     }
 }

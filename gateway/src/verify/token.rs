@@ -3,13 +3,14 @@
 use subtle::ConstantTimeEq;
 
 use super::{
-    Refused, Unverified,
-    scheme::{Field, TokenScheme},
+    Refused, Unverified, Witness,
+    reader::Reader,
+    scheme::{Field, Fields, TokenScheme},
 };
 use crate::{clock::Timestamp, config::Secret, route::percent_decode};
 
 pub(super) struct TokenCheck {
-    from: Field,
+    from: Fields,
     prefix: String,
     secrets: Vec<Secret>,
 }
@@ -21,11 +22,19 @@ impl TokenCheck {
         Self { from: scheme.from.clone(), prefix: scheme.prefix.clone(), secrets }
     }
 
-    pub(super) fn check(&self, request: &Unverified, now: Timestamp) -> Result<(), Refused> {
-        let missing = || Refused::TokenMissing { field: self.from.to_string() };
-        let sent = self.from.read(request)?.ok_or_else(missing)?;
+    pub(super) fn check(
+        &self,
+        reader: &Reader<'_>,
+        now: Option<Timestamp>,
+        _witness: &mut impl Witness,
+    ) -> Result<(), Refused> {
+        let mut sent = None;
+        for field in self.from.iter() {
+            sent = sent.or(reader.read(field)?);
+        }
+        let sent = sent.ok_or_else(|| Refused::TokenMissing { field: self.from.names() })?;
         let token = sent.strip_prefix(&self.prefix).ok_or(Refused::TokenInvalid)?;
-        let mut secrets = self.secrets.iter().filter(|secret| secret.is_active(now)).peekable();
+        let mut secrets = self.secrets.iter().filter(|secret| secret.is_active_at(now)).peekable();
         if secrets.peek().is_none() {
             return Err(Refused::NoActiveSecret);
         }
@@ -37,8 +46,15 @@ impl TokenCheck {
 
     /// Takes the token out of the request, so that no plugin and no destination sees it.
     pub(super) fn remove_credentials(&self, request: &mut Unverified) {
-        match &self.from {
+        for field in self.from.iter() {
+            Self::remove(field, request);
+        }
+    }
+
+    fn remove(field: &Field, request: &mut Unverified) {
+        match field {
             Field::Header(name) => drop(request.headers.remove(name)),
+            Field::Form(_) | Field::Json(_) | Field::Var(_) | Field::Claim(_) => {}
             Field::Query(name) => {
                 // As `Field::read` finds it: a name that is written with escapes is still the token's.
                 let is_token =
@@ -54,7 +70,7 @@ impl TokenCheck {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::tests::request;
+    use crate::verify::{tests::request, vars::Vars};
 
     fn check(from: &str, secrets: &[&str]) -> TokenCheck {
         let scheme =
@@ -63,13 +79,17 @@ mod tests {
         TokenCheck::new(&scheme, &secrets)
     }
 
+    fn run(check: &TokenCheck, request: &Unverified, now: Timestamp) -> Result<(), Refused> {
+        check.check(&Reader::new(request, &Vars::default()), Some(now), &mut ())
+    }
+
     #[test]
     fn any_secret_in_force_is_enough() {
         let mut request = request();
         request.headers.insert("x-token", "Bearer new".parse().unwrap());
         let now = Timestamp::from_millis(1000);
-        assert!(check("header:X-Token", &["old", "new"]).check(&request, now).is_ok());
-        let refused = check("header:X-Token", &["old"]).check(&request, now).unwrap_err();
+        assert!(run(&check("header:X-Token", &["old", "new"]), &request, now).is_ok());
+        let refused = run(&check("header:X-Token", &["old"]), &request, now).unwrap_err();
         assert!(matches!(refused, Refused::TokenInvalid));
     }
 
@@ -77,7 +97,7 @@ mod tests {
     fn an_empty_secret_lets_nobody_in() {
         let mut request = request();
         request.headers.insert("x-token", "Bearer ".parse().unwrap());
-        let refused = check("header:X-Token", &[""]).check(&request, Timestamp::default()).unwrap_err();
+        let refused = run(&check("header:X-Token", &[""]), &request, Timestamp::default()).unwrap_err();
         assert!(matches!(refused, Refused::NoActiveSecret));
     }
 

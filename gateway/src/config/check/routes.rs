@@ -52,13 +52,25 @@ impl Checker<'_> {
         plugins: &mut Defined<Plugin>,
         destinations: &mut Defined<Destination>,
     ) -> Option<Route> {
-        let raw::Route { name, host, path, methods, verify, dedupe, max_body, rate, pipeline, deliver } =
-            field.value?;
+        let raw::Route {
+            name,
+            host,
+            path,
+            methods,
+            verify,
+            respond,
+            dedupe,
+            max_body,
+            rate,
+            pipeline,
+            deliver,
+        } = field.value?;
         let called = called(&name);
         let name = self.required(name, "name", span, "what logs and metrics call the route");
         let path = self.required(path, "path", span, "what requests are made to, such as \"/github\"");
         let verify = self.required(verify, "verify", span, VERIFY_HINT);
         let verify = verify.and_then(|verify| self.verify(verify, &called));
+        let respond = self.respond(respond, verify.as_ref());
         let methods = self.methods(methods);
         let dedupe = self.dedupe(dedupe);
         let max_body = self.max_body(max_body);
@@ -71,6 +83,7 @@ impl Checker<'_> {
             path: path?.parsed()?.0,
             methods: methods?,
             verify: verify?,
+            respond: respond?,
             dedupe: dedupe?,
             max_body: max_body?,
             rate: rate?,
@@ -98,35 +111,8 @@ impl Checker<'_> {
                 self.problems.push(warning.hint("verify the sender with a `preset` or a `scheme`"));
                 Some(Verify::None)
             }
-            raw::Verify::Table(signature) => self.signature(*signature, &field.span),
+            raw::Verify::Table(signature) => self.proof(*signature, &field.span),
         }
-    }
-
-    fn signature(&mut self, raw: raw::Signature, span: &Range<usize>) -> Option<Verify> {
-        let raw::Signature { preset, scheme, secrets } = raw;
-        let secrets = self.secrets(secrets, span);
-        let (preset, scheme) = match (preset, scheme) {
-            (Some(preset), None) => preset.value.map(|preset| (Some(preset.name), preset.scheme)),
-            (None, Some(scheme)) => scheme.value.map(|scheme| (None, Arc::new(scheme))),
-            (Some(_), Some(scheme)) => {
-                let problem = Problem::error("both `preset` and `scheme` are given").at(&scheme.span);
-                self.problems.push(problem.hint("keep `preset`, or write all of the scheme out"));
-                None
-            }
-            (None, None) => {
-                let problem = Problem::error("nothing says how to verify: missing key `preset` or `scheme`");
-                self.problems.push(problem.at(span).hint("name the provider, such as `preset = \"github\"`"));
-                None
-            }
-        }?;
-        for (span, secret) in secrets.iter().flatten() {
-            if let Err(why) = scheme.check_secret(secret.expose()) {
-                self.problems
-                    .push(Problem::error(format!("the secret does not fit the scheme: {why}")).at(span));
-            }
-        }
-        let secrets = secrets?.into_iter().map(|(_, secret)| secret).collect();
-        Some(Verify::Signature { preset, scheme, secrets })
     }
 
     fn methods(&mut self, field: Field<Vec<Text<Method>>>) -> Option<Vec<Method>> {

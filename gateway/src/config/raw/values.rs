@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Preset {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         match scheme::preset(&name) {
-            Some(scheme) => Ok(Self { name, scheme }),
+            Some(preset) => Ok(Self { name: preset.name.clone(), scheme: preset.scheme.clone() }),
             None => {
                 let known: Vec<_> = scheme::preset_names().collect();
                 let hint = nearest::hint(&name, "presets", known.iter().copied());
