@@ -147,8 +147,7 @@ impl JsonSchema for Scheme {
         let mut family = Family::json_schema(generator);
         let branches = family.get_mut("oneOf").and_then(serde_json::Value::as_array_mut);
         for branch in branches.into_iter().flatten() {
-            branch.as_object_mut().map(|branch| branch.remove("additionalProperties"));
-            branch["unevaluatedProperties"] = false.into();
+            branch["additionalProperties"] = false.into();
             for (key, value) in common["properties"].as_object().into_iter().flatten() {
                 branch["properties"][key] = value.clone();
             }
@@ -262,7 +261,7 @@ mod tests {
             }
             objects += 1;
         }
-        assert_eq!(objects, 5);
+        assert!(objects >= 20, "{objects}");
     }
 
     #[test]

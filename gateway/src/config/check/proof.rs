@@ -14,7 +14,11 @@ use crate::{
 impl Checker<'_> {
     pub(super) fn proof(&mut self, raw: raw::Signature, span: &Range<usize>) -> Option<Verify> {
         let raw::Signature { preset, scheme, secrets, public_keys, jwks, vars, url } = raw;
-        let (preset, scheme) = self.scheme(preset, scheme, span)?;
+        let Some((preset, scheme)) = self.scheme(preset, scheme, span) else {
+            // What is wrong with the secrets is worth knowing all the same.
+            secrets.map(|secrets| self.secrets(Some(secrets), span));
+            return None;
+        };
         let secrets = self.scheme_secrets(secrets, &scheme, span);
         let public_keys = self.public_keys(public_keys, jwks.is_some(), &scheme, span);
         let jwks = super::all(jwks.map(|jwks| self.secret(jwks)));

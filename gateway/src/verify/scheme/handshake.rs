@@ -31,6 +31,7 @@ pub struct Handshake {
     /// The URL that we are to call before answering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Confirm>,
+    /// What is answered.
     pub answer: Answer,
 }
 
@@ -38,6 +39,7 @@ pub struct Handshake {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
+    /// The place whose value is looked at.
     pub from: Field,
     /// The value is one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -51,6 +53,7 @@ pub struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Demand {
+    /// The place whose value is looked at.
     pub from: Field,
     /// The value is the route's variable of this name or, where the route has none, one of its secrets. Compared in
     /// constant time.
@@ -75,6 +78,7 @@ pub struct Demand {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Learn {
+    /// Where the secret is.
     pub from: Field,
 }
 
@@ -82,6 +86,7 @@ pub struct Learn {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Confirm {
+    /// Where the URL is.
     pub from: Field,
     /// The hosts that may be called, as for keys.
     pub hosts: Vec<String>,
@@ -95,6 +100,7 @@ pub struct Answer {
     /// 200 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// Headers beside the usual ones.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Template>,
     /// The body as plain text.

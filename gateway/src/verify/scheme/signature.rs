@@ -57,10 +57,12 @@ pub struct SignatureScheme {
 pub enum AlgorithmField {
     One(Algorithm),
     ByField {
+        /// The place whose value names the algorithm.
         from: Field,
         /// What the field's value stands for where it is missing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         default: Option<String>,
+        /// The algorithm that each value stands for; any other value is refused.
         map: BTreeMap<String, Algorithm>,
     },
 }
@@ -210,7 +212,9 @@ pub struct Requirement {
 pub struct BodyHash {
     /// Where it is.
     pub from: Field,
+    /// Which hash it is.
     pub hash: Derive,
+    /// How its bytes are written as text.
     pub encoding: Encoding,
 }
 
