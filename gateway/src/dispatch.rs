@@ -189,7 +189,9 @@ impl Dispatcher {
             Ending::Delivered { unfinished } => {
                 unfinished.iter().filter_map(|d| Some((d.key.destination.clone(), due(&d.state)?))).collect()
             }
-            Ending::Dropped { .. } | Ending::Dead { .. } | Ending::RetryAt { .. } => Vec::new(),
+            Ending::Dropped { .. } | Ending::Dead { .. } | Ending::RetryAt { .. } | Ending::Later { .. } => {
+                Vec::new()
+            }
         };
         lease.settle(trail, ending);
         for (destination, due) in waiting {

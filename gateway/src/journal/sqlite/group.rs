@@ -145,6 +145,10 @@ impl Group<'_, '_> {
                 self.redo(lease.seq, *due, lease.attempt + 1)?;
                 (EventState::Waiting, None)
             }
+            Ending::Later { due } => {
+                self.redo(lease.seq, *due, lease.attempt)?;
+                (EventState::Waiting, None)
+            }
         };
         self.write_outcome(lease, state, reason, trail)?;
         self.effects.depth -= i64::from(state != EventState::Waiting);
