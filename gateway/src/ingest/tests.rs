@@ -17,6 +17,7 @@ use super::{encoding::tests::gzip, *};
 use crate::{
     clock::ManualClock,
     config::{Admin, Config, Rate, Server},
+    dispatch::Turns,
     event::Event,
     generation::Generation,
     journal::{
@@ -184,6 +185,7 @@ impl Bench {
             verifier: Verifier::new(&config.verify, &Arc::default()),
             pipeline: Pipeline::default(),
             limiter: RouteLimiter::carry_over(config.rate, None),
+            turns: Turns::new(),
             metrics: RouteMetrics::new(&self.metrics, &config.name),
         };
         (config.name.clone(), Arc::new(live))
