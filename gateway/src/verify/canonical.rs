@@ -14,8 +14,7 @@ use super::{Refused, reader::Reader};
 type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// What Python's `urlencode` leaves as it is, and the blank, which becomes `+`.
-const URLENCODE: AsciiSet =
-    NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b' ');
+const URLENCODE: AsciiSet = NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b' ');
 /// What JavaScript's `querystring.escape` leaves as it is.
 const ESCAPE: AsciiSet = NON_ALPHANUMERIC
     .remove(b'-')

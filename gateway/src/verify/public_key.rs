@@ -37,7 +37,9 @@ pub(super) enum PublicKey {
 pub(super) enum PublicKeyError {
     #[error("the public key is not {encoding}, and not PEM either")]
     Encoding { encoding: &'static str },
-    #[error("the PEM has no `BEGIN PUBLIC KEY`, `BEGIN RSA PUBLIC KEY` or `BEGIN CERTIFICATE` with its `END`")]
+    #[error(
+        "the PEM has no `BEGIN PUBLIC KEY`, `BEGIN RSA PUBLIC KEY` or `BEGIN CERTIFICATE` with its `END`"
+    )]
     Pem,
     #[error("the PEM holds a private key; only the public one belongs here")]
     Private,
@@ -63,7 +65,9 @@ impl PublicKey {
         // No key is plain text: where the scheme says nothing it is base64.
         let (encoding, name) = match field.encoding {
             KeyEncoding::Hex => (KeyEncoding::Hex, "hex"),
-            KeyEncoding::Utf8 | KeyEncoding::Utf8Nfkd | KeyEncoding::Base64 => (KeyEncoding::Base64, "base64"),
+            KeyEncoding::Utf8 | KeyEncoding::Utf8Nfkd | KeyEncoding::Base64 => {
+                (KeyEncoding::Base64, "base64")
+            }
         };
         let field = KeyField { encoding, ..field.clone() };
         let bytes = decode_secret(&field, text.trim_ascii())

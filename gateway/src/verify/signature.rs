@@ -188,7 +188,9 @@ fn check_requirement(
 ) -> Result<(), Refused> {
     let Requirement { from, one_of, optional } = requirement;
     if one_of.is_empty() {
-        witness.saw("requirement", || format!("{from} is not looked at: the route does not say what it must be"));
+        witness.saw("requirement", || {
+            format!("{from} is not looked at: the route does not say what it must be")
+        });
         return Ok(());
     }
     let value = request.read(from)?;
@@ -206,9 +208,7 @@ fn check_body_hash(
     let right = hash.hash.digest(&request.request.body);
     let claimed = hash.encoding.decode(claimed);
     let holds = claimed.is_some_and(|claimed| right.ct_eq(&claimed).into());
-    witness.saw("body hash", || {
-        format!("{} {} the body's", hash.from, if holds { "is" } else { "is not" })
-    });
+    witness.saw("body hash", || format!("{} {} the body's", hash.from, if holds { "is" } else { "is not" }));
     if holds { Ok(()) } else { Err(Refused::BodyHashInvalid { field: hash.from.to_string() }) }
 }
 
@@ -236,6 +236,10 @@ impl Round<'_, '_> {
             self.tell_of_signatures(field, &raw, witness);
             match self.check_place(&raw, item, witness) {
                 Ok(matched) => return Ok(matched),
+                // Only said of a signature that is right: no other will be fresher.
+                Err(late @ (Refused::TimestampStale { .. } | Refused::TimestampFuture { .. })) => {
+                    return Err(late);
+                }
                 Err(error) => refused = error,
             }
         }
@@ -360,5 +364,235 @@ impl Round<'_, '_> {
 
     fn malformed(&self) -> Refused {
         Refused::SignatureMalformed { field: self.check.scheme.signature.from.names() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Secret,
+        verify::{
+            Unverified, Vars,
+            hmac::Key,
+            scheme::{Encoding, Family, KeyField, preset},
+            tests::{ready, request},
+        },
+    };
+
+    /// Writes down what it is told.
+    #[derive(Default)]
+    struct Notes {
+        seen: Vec<String>,
+        expected: Vec<String>,
+    }
+
+    impl Witness for Notes {
+        fn saw(&mut self, what: &'static str, detail: impl FnOnce() -> String) {
+            self.seen.push(format!("{what}: {}", detail()));
+        }
+
+        fn expected(&mut self, signature: impl FnOnce() -> String) {
+            self.expected.push(signature());
+        }
+    }
+
+    fn scheme(text: &str) -> SignatureScheme {
+        toml::from_str(text).unwrap()
+    }
+
+    fn by_preset(name: &str) -> SignatureScheme {
+        match &preset(name).unwrap().scheme.family {
+            Family::Signature(scheme) => (**scheme).clone(),
+            _ => panic!("{name} has no signature"),
+        }
+    }
+
+    /// A route with these secrets, whose URL is `https://h.test`.
+    fn route(scheme: &SignatureScheme, secrets: &[&str]) -> SignatureCheck {
+        let secrets = secrets.iter().map(|secret| Secret::new(secret.as_bytes(), "test")).collect();
+        let settings = Settings {
+            url: Some("https://h.test".parse().unwrap()),
+            ..Settings::new(preset("github").unwrap().scheme.clone(), secrets)
+        };
+        SignatureCheck::new(scheme, &settings, &Arc::default())
+    }
+
+    fn run(check: &SignatureCheck, request: &Unverified) -> Result<Option<usize>, &'static str> {
+        noted(check, request).0
+    }
+
+    fn noted(check: &SignatureCheck, request: &Unverified) -> (Result<Option<usize>, &'static str>, Notes) {
+        let (vars, mut notes) = (Vars::default(), Notes::default());
+        let now = Some(request.received_at);
+        let outcome = ready(check.check(&Reader::new(request, &vars), now, &mut notes));
+        (outcome.map_err(|refused| refused.code()), notes)
+    }
+
+    fn tag(algorithm: Algorithm, key: &str, text: &str, encoding: Encoding) -> String {
+        Key::of(algorithm, &KeyField::default(), key.as_bytes()).unwrap().tag(&[text]).encode(encoding)
+    }
+
+    fn put(request: &mut Unverified, name: &'static str, value: &str) {
+        request.headers.insert(name, value.parse().unwrap());
+    }
+
+    fn with(headers: &[(&'static str, &str)], body: &str) -> Unverified {
+        let mut request = request();
+        headers.iter().for_each(|(name, value)| put(&mut request, name, value));
+        request.body = body.to_owned().into();
+        request
+    }
+
+    #[test]
+    fn a_body_that_nothing_covers_is_refused() {
+        let check = route(&by_preset("twilio"), &["k"]);
+        let signature = tag(Algorithm::HmacSha1, "k", "https://h.test/in", Encoding::Base64);
+        let signed = |kind, body| with(&[("x-twilio-signature", &signature), ("content-type", kind)], body);
+        assert_eq!(run(&check, &signed("application/json", "")), Ok(Some(0)));
+        assert_eq!(run(&check, &signed("application/json", "{}")), Err("body_not_covered"));
+        assert_eq!(
+            run(&check, &signed("application/x-www-form-urlencoded", "a=1")),
+            Err("signature_invalid")
+        );
+        let mut unreadable = signed("application/x-www-form-urlencoded", "");
+        unreadable.body = (&b"\xff"[..]).into();
+        assert_eq!(run(&check, &unreadable), Err("body_not_covered"));
+    }
+
+    #[test]
+    fn every_item_of_a_list_must_be_signed() {
+        let check = route(
+            &scheme(
+                r#"
+                algorithm = "hmac-sha256"
+                signature = { from = "json:/items/*/sig" }
+                signed = "{json:/items/*/id}:{json:/items/*/note?}"
+                signs_body = false
+                each = "/items"
+                "#,
+            ),
+            &["k"],
+        );
+        let sign = |text: &str| tag(Algorithm::HmacSha256, "k", text, Encoding::Hex);
+        let items = |items: &[(&str, &str)]| {
+            let items: Vec<_> =
+                items.iter().map(|(id, sig)| serde_json::json!({ "id": id, "sig": sig })).collect();
+            with(&[], &serde_json::json!({ "items": items }).to_string())
+        };
+        assert_eq!(run(&check, &items(&[("a", &sign("a:")), ("b", &sign("b:"))])), Ok(Some(0)));
+        assert_eq!(run(&check, &items(&[("a", &sign("a:")), ("b", &sign("a:"))])), Err("signature_invalid"));
+        assert_eq!(run(&check, &items(&[("b", ""), ("a", &sign("a:"))])), Err("signature_malformed"));
+        assert_eq!(run(&check, &items(&[])), Err("list_empty"));
+        assert_eq!(run(&check, &with(&[], r#"{"items":{"id":"a"}}"#)), Err("list_empty"));
+        assert_eq!(run(&check, &with(&[], "[")), Err("list_empty"));
+    }
+
+    #[test]
+    fn the_algorithm_may_depend_on_a_field_and_only_those_listed_count() {
+        let check = route(
+            &scheme(
+                r#"
+                algorithm = { from = "header:x-alg", default = "1", map = { 1 = "hmac-sha1", 2 = "hmac-sha256" } }
+                signature = { from = "header:x-sig" }
+                signed = "{body}"
+                "#,
+            ),
+            &["k"],
+        );
+        let sha1 = tag(Algorithm::HmacSha1, "k", "{}", Encoding::Hex);
+        let sha256 = tag(Algorithm::HmacSha256, "k", "{}", Encoding::Hex);
+        assert_eq!(run(&check, &with(&[("x-sig", &sha1)], "{}")), Ok(Some(0)));
+        assert_eq!(run(&check, &with(&[("x-sig", &sha256), ("x-alg", "2")], "{}")), Ok(Some(0)));
+        assert_eq!(run(&check, &with(&[("x-sig", &sha1), ("x-alg", "2")], "{}")), Err("signature_malformed"));
+        assert_eq!(run(&check, &with(&[("x-sig", &sha1), ("x-alg", "3")], "{}")), Err("algorithm_unknown"));
+    }
+
+    #[test]
+    fn any_text_and_any_place_may_match() {
+        let check = route(
+            &scheme(
+                r#"
+                algorithm = "hmac-sha256"
+                signature = { from = ["header:x-new", "header:x-old"] }
+                signed = ["{header:x-id}.{body}", "{body}"]
+                "#,
+            ),
+            &["other", "k"],
+        );
+        let sign = |text: &str| tag(Algorithm::HmacSha256, "k", text, Encoding::Hex);
+        let (whole, body) = (sign("7.{}"), sign("{}"));
+        assert_eq!(run(&check, &with(&[("x-old", &whole), ("x-id", "7")], "{}")), Ok(Some(1)));
+        assert_eq!(run(&check, &with(&[("x-old", &body), ("x-new", "zz")], "{}")), Ok(Some(1)));
+        assert_eq!(run(&check, &with(&[("x-old", &whole)], "{}")), Err("signature_invalid"));
+        assert_eq!(run(&check, &with(&[], "{}")), Err("signature_missing"));
+    }
+
+    #[test]
+    fn a_timestamp_that_need_not_be_there_counts_where_it_is() {
+        let check = route(
+            &scheme(
+                r#"
+                algorithm = "hmac-sha256"
+                signature = { from = "header:x-sig" }
+                signed = "{timestamp}{body}"
+                timestamp = { from = "header:x-time", optional = true }
+                "#,
+            ),
+            &["k"],
+        );
+        let sign = |text: &str| tag(Algorithm::HmacSha256, "k", text, Encoding::Hex);
+        assert_eq!(run(&check, &with(&[("x-sig", &sign("{}"))], "{}")), Ok(Some(0)));
+        let late = with(&[("x-sig", &sign("17{}")), ("x-time", "17")], "{}");
+        assert_eq!(run(&check, &late), Err("timestamp_stale"));
+        let empty = with(&[("x-sig", &sign("{}")), ("x-time", "")], "{}");
+        assert_eq!(run(&check, &empty), Err("timestamp_malformed"));
+    }
+
+    #[test]
+    fn a_requirement_on_a_value_that_the_route_does_not_give_is_not_looked_at() {
+        let signature = tag(Algorithm::HmacSha256, "k", "{}", Encoding::Hex);
+        let check = route(&by_preset("pusher"), &["k"]);
+        let (outcome, notes) = noted(&check, &with(&[("x-pusher-signature", &signature)], "{}"));
+        assert_eq!(outcome, Ok(Some(0)));
+        assert!(notes.seen[0].contains("header:x-pusher-key is not looked at"), "{}", notes.seen[0]);
+    }
+
+    #[test]
+    fn a_witness_hears_everything_but_secrets() {
+        let scheme = by_preset("hubspot-v1");
+        let right = tag(Algorithm::HashSha256, "-", "sesame{}", Encoding::Hex);
+        let wrong = with(&[("x-hubspot-signature", &right.replace(['0', '1'], "2"))], "{}");
+        let (outcome, notes) = noted(&route(&scheme, &["sesame"]), &wrong);
+        assert_eq!(outcome, Err("signature_invalid"));
+        assert_eq!(notes.expected, [right.clone()]);
+        let told = notes.seen.join("\n");
+        assert!(told.contains("`{secret}{body}`, 2 bytes and the secret"), "{told}");
+        assert!(told.contains("secret 1 (test) does not match"), "{told}");
+        assert!(!told.contains("sesame") && !told.contains(&right), "{told}");
+    }
+
+    #[test]
+    fn without_a_configured_url_that_of_the_request_is_taken() {
+        let scheme = by_preset("square");
+        let settings =
+            Settings::new(preset("square").unwrap().scheme.clone(), vec![Secret::new(*b"k", "test")]);
+        let check = SignatureCheck::new(&scheme, &settings, &Arc::default());
+        let signature = tag(Algorithm::HmacSha256, "k", "https://hooks.test/in?a=1{}", Encoding::Base64);
+        let mut request = with(&[("x-square-hmacsha256-signature", &signature)], "{}");
+        request.query = Some("a=1".to_owned());
+        assert_eq!(run(&check, &request), Ok(Some(0)));
+    }
+
+    #[test]
+    fn answers_are_signed_with_the_first_secret_in_force() {
+        let moment = Timestamp::from_millis;
+        let old = Secret::new(*b"old", "test").valid_between(None, Some(moment(1)));
+        let secrets = vec![old, Secret::new(*b"k", "test"), Secret::new(*b"next", "test")];
+        let settings = Settings::new(preset("zoom").unwrap().scheme.clone(), secrets);
+        let check = SignatureCheck::new(&by_preset("zoom"), &settings, &Arc::default());
+        let expected = tag(Algorithm::HmacSha256, "k", "token", Encoding::Hex);
+        assert_eq!(check.sign(&[b"to", b"ken"], moment(1)), Some(expected));
+        assert_eq!(route(&by_preset("zoom"), &[""]).sign(&[b"token"], moment(1)), None);
     }
 }

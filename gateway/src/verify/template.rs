@@ -347,8 +347,10 @@ mod tests {
         request.query = Some("a=%20b".to_owned());
         let template: Template = template.parse().unwrap();
         let (vars, url) = (Vars::default(), "https://h.test/in?a=%20b");
-        let (reader, context) =
-            (Reader::new(&request, &vars), Context { timestamp: "17", url, secret: b"k", ..Context::default() });
+        let (reader, context) = (
+            Reader::new(&request, &vars),
+            Context { timestamp: "17", url, secret: b"k", ..Context::default() },
+        );
         let text = template.render(&reader, context).unwrap().concat();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
