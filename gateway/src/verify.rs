@@ -36,6 +36,7 @@ pub mod scheme;
 
 mod canonical;
 mod digest;
+mod document;
 mod encoding;
 mod held;
 mod hmac;
@@ -279,7 +280,7 @@ impl Facts {
     fn read(&self, request: &Unverified, body: &[u8]) -> (Option<String>, Option<String>) {
         let mut found = match self.pointers.is_empty() {
             true => Vec::new(),
-            false => Pointer::find_all(&self.pointers, body),
+            false => Pointer::find_all(&self.pointers, document::document(&request.headers, body)),
         };
         let vars = Vars::default();
         let reader = Reader::new(request, &vars);

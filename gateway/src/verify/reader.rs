@@ -6,7 +6,7 @@ use http::{HeaderName, header::CONTENT_TYPE};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::{Refused, Unverified, source::Field, vars::Vars};
+use super::{Refused, Unverified, document::document, source::Field, vars::Vars};
 
 /// A key and its value, decoded.
 pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
@@ -95,9 +95,10 @@ impl<'a> Reader<'a> {
         self.form.get_or_init(read).as_deref()
     }
 
-    /// The body as JSON, if it is.
+    /// The body as JSON, if it is or has a part that is.
     pub(super) fn json(&self) -> Option<&Value> {
-        self.json.get_or_init(|| serde_json::from_slice(&self.request.body).ok()).as_ref()
+        let read = || serde_json::from_slice(document(&self.request.headers, &self.request.body)).ok();
+        self.json.get_or_init(read).as_ref()
     }
 }
 

@@ -227,7 +227,7 @@ impl Round<'_, '_> {
     /// Looks wherever a signature may be: the request's, or that of one item of its list.
     fn run(&self, item: Option<usize>, witness: &mut impl Witness) -> Result<Option<usize>, Refused> {
         let from = &self.check.scheme.signature.from;
-        let mut refused = Refused::SignatureMissing { field: from.names() };
+        let mut refused = None;
         for field in from.iter() {
             let Some(raw) = self.request.read_of(field, item)? else {
                 witness.saw("signature", || format!("no {field}"));
@@ -240,10 +240,10 @@ impl Round<'_, '_> {
                 Err(late @ (Refused::TimestampStale { .. } | Refused::TimestampFuture { .. })) => {
                     return Err(late);
                 }
-                Err(error) => refused = error,
+                Err(error) => refused = Some(error),
             }
         }
-        Err(refused)
+        Err(refused.unwrap_or_else(|| Refused::SignatureMissing { field: from.names() }))
     }
 
     fn tell_of_signatures(&self, field: &Field, raw: &str, witness: &mut impl Witness) {
@@ -565,7 +565,7 @@ mod tests {
         let wrong = with(&[("x-hubspot-signature", &right.replace(['0', '1'], "2"))], "{}");
         let (outcome, notes) = noted(&route(&scheme, &["sesame"]), &wrong);
         assert_eq!(outcome, Err("signature_invalid"));
-        assert_eq!(notes.expected, [right.clone()]);
+        assert_eq!(notes.expected, std::slice::from_ref(&right));
         let told = notes.seen.join("\n");
         assert!(told.contains("`{secret}{body}`, 2 bytes and the secret"), "{told}");
         assert!(told.contains("secret 1 (test) does not match"), "{told}");

@@ -86,6 +86,7 @@ impl Vector {
     fn request(&self) -> Option<Unverified> {
         let (mut request, url) = (request(), self.target());
         request.method = self.method.parse().unwrap();
+        request.headers.clear();
         request.headers.insert("host", HeaderValue::from_str(self.origin().1).unwrap());
         request.path = url.split('?').next().unwrap_or_default().to_owned();
         request.query = url.split_once('?').map(|(_, query)| query.to_owned());
@@ -289,6 +290,18 @@ fn ids_beyond_all_measure_are_left_out() {
     let body = format!(r#"{{"id":"{}","type":""}}"#, "x".repeat(MAX_DETAIL + 1));
     let event = event("stripe", signed("stripe", &body));
     assert_eq!((event.delivery_id, event.event_type), (None, None));
+}
+
+#[test]
+fn json_may_be_a_part_of_a_form() {
+    let hash = "233978e5a3f24201c199630cf6e07e4a7cc637939eb4a3de275a706d206c1953";
+    let json = format!(r#"{{"event":{{"event_time":"1","event_type":"sent","event_hash":"{hash}"}}}}"#);
+    let mut request = request();
+    request.headers.insert("content-type", HeaderValue::from_static("multipart/form-data; boundary=x"));
+    request.body =
+        format!("--x\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n{json}\r\n--x--\r\n").into();
+    let event = event("dropbox-sign", request);
+    assert_eq!(event.event_type.as_deref(), Some("sent"));
 }
 
 #[test]

@@ -51,7 +51,9 @@ impl KeySource {
 /// Whether `pattern` stands for `host`, which is in lower case.
 fn is_host(pattern: &str, host: &str) -> bool {
     if let Some(parent) = pattern.strip_prefix("*.") {
-        return host.split_once('.').is_some_and(|(_, rest)| rest == parent || is_host(pattern, rest));
+        let is_under =
+            |(label, rest): (&str, &str)| !label.is_empty() && (rest == parent || is_host(pattern, rest));
+        return host.split_once('.').is_some_and(is_under);
     }
     let (patterns, labels) = (pattern.split('.'), host.split('.'));
     patterns.clone().count() == labels.clone().count() && patterns.zip(labels).all(|(p, l)| is_label(p, l))
@@ -87,6 +89,8 @@ mod tests {
             "https://sns.a.b.amazonaws.com/",
             "https://sns..amazonaws.com/",
             "https://paypal.com/",
+            "https://.paypal.com/",
+            "https://a..paypal.com/",
             "https://evilpaypal.com/",
             "https://evil.test\\.paypal.com/",
             "/x.pem",
