@@ -387,6 +387,23 @@ error: expected an array, found a string
 }
 
 #[test]
+fn a_public_key_that_the_scheme_cannot_use_is_named() {
+    refuses(
+        &LEAST.replace(
+            "preset = \"github\", secrets = [{ env = \"A\" }]",
+            "preset = \"discord\", public_keys = [\"xyz\"]",
+        ),
+        r#"
+error: the public key does not fit the scheme: the public key is not hex, and not PEM either
+ --> sluice.toml:7:47
+  |
+7 | verify = { preset = "discord", public_keys = ["xyz"] }
+  |                                               ^^^^^
+"#,
+    );
+}
+
+#[test]
 fn text_that_is_not_toml_is_shown_where_it_breaks() {
     refuses(
         "[server]\nlisten = 127.0.0.1:80\n",

@@ -110,16 +110,22 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let keys: Vec<_> = fields.into_iter().map(|field| self.public_key(field)).collect();
+        let keys: Vec<_> = fields.into_iter().map(|field| self.public_key(field, scheme)).collect();
         keys.into_iter().collect()
     }
 
     /// Like a secret, but there is no harm in writing it into the config.
-    fn public_key(&mut self, field: Field<raw::Secret>) -> Option<Secret> {
-        match field.value? {
-            raw::Secret::String(text) => Some(Secret::new(text.into_bytes(), "inline")),
-            table @ raw::Secret::Table(_) => self.secret(Field { span: field.span, value: Some(table) }),
+    fn public_key(&mut self, field: Field<raw::Secret>, scheme: &Scheme) -> Option<Secret> {
+        let span = field.span.clone();
+        let key = match field.value? {
+            raw::Secret::String(text) => Secret::new(text.into_bytes(), "inline"),
+            table @ raw::Secret::Table(_) => self.secret(Field { span: field.span, value: Some(table) })?,
+        };
+        if let Err(why) = scheme.check_public_key(key.expose()) {
+            let problem = Problem::error(format!("the public key does not fit the scheme: {why}"));
+            self.problems.push(problem.at(&span));
         }
+        Some(key)
     }
 
     fn vars(
