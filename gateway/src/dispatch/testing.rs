@@ -31,7 +31,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{self, Admin, Config, Destination, OnError, Server, Verify},
     event::{Event, EventId, Headers},
-    generation::{Current, Generation, LiveRoute},
+    generation::{Current, Generation, LiveRoute, Supplies},
     ingest::RouteMetrics,
     journal::*,
     lane::Lanes,
@@ -530,7 +530,9 @@ pub(crate) fn with_guests(
         Arc::new(config::Route { name, path, pipeline: vec![step], ..plain })
     };
     config.routes = guests.iter().map(route).collect();
-    Generation::build(1, config, &rig.host, &rig.metrics, previous).unwrap()
+    let (plugins, metrics) = (rig.host.clone(), rig.metrics.clone());
+    let supplies = Supplies { plugins, metrics, keyring: Arc::default() };
+    Generation::build(1, config, &supplies, previous).unwrap()
 }
 
 /// A generation whose routes have no plugins.
