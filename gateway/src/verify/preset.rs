@@ -91,3 +91,110 @@ impl Preset {
         Ok(Self { name: name.to_owned(), about, scheme: Arc::new(scheme) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::verify::scheme::{Answer, Field, Template};
+
+    #[test]
+    fn every_row_says_whose_it_is_and_what_to_copy_from_where() {
+        for Preset { name, about, .. } in presets() {
+            assert!(!about.provider.is_empty(), "{name} names no provider");
+            assert!(!about.docs.is_empty(), "{name} names no documentation");
+            assert!(about.docs.iter().all(|url| url.starts_with("https://")), "{name}: {:?}", about.docs);
+            assert!(about.setup.ends_with('.'), "{name}'s setup is no sentence: {}", about.setup);
+            assert!(about.notes.iter().all(|note| note.ends_with('.')), "{name}: {:?}", about.notes);
+        }
+    }
+
+    #[test]
+    fn rows_are_in_alphabetical_order() {
+        let heads = include_str!("presets.toml").lines().filter(|line| !line.starts_with("[["));
+        let names = heads.filter_map(|line| line.strip_prefix('[')?.strip_suffix(']')).collect::<Vec<_>>();
+        assert!(names.is_sorted(), "{:?}", names.windows(2).find(|pair| pair[0] > pair[1]));
+        assert_eq!(names, preset_names().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_preset_is_found_under_each_of_its_names() {
+        let mut seen = preset_names().collect::<BTreeSet<_>>();
+        for Preset { name, about, .. } in presets() {
+            for alias in &about.aliases {
+                assert!(seen.insert(alias), "{alias}, another name of {name}, is taken");
+                assert_eq!(preset(alias).unwrap().name, *name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_variables_that_are_used_are_those_that_are_declared() {
+        for Preset { name, scheme, .. } in presets() {
+            let text = serde_json::to_string(&**scheme).unwrap();
+            let demands = scheme.common.handshake.iter().flat_map(|handshake| &handshake.demand);
+            let named = demands.flat_map(|demand| [demand.token.clone(), demand.listed.clone()]).flatten();
+            let used = named.chain(after(&text, "var:")).collect::<BTreeSet<_>>();
+            assert_eq!(used, scheme.common.vars.keys().cloned().collect(), "{name}");
+        }
+    }
+
+    /// The names that follow each `before` in a text.
+    fn after<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
+        let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        text.split(before).skip(1).map(name)
+    }
+
+    /// Whoever may have any text signed can have an event signed.
+    #[test]
+    fn what_an_answer_signs_is_bounded_by_a_demand() {
+        let mut signed = 0;
+        for Preset { name, scheme, .. } in presets() {
+            for handshake in &scheme.common.handshake {
+                for place in templates(&handshake.answer).filter_map(|template| signed_place(&template)) {
+                    let mut demands = handshake.demand.iter().filter(|demand| demand.from == place);
+                    let bounded = demands.any(|demand| demand.charset.is_some() && demand.length.is_some());
+                    assert!(bounded, "{name} signs {place} whatever it is");
+                    signed += 1;
+                }
+            }
+        }
+        assert!(signed >= 5, "only {signed} answers sign something");
+    }
+
+    fn templates(answer: &Answer) -> impl Iterator<Item = String> {
+        let Answer { headers, text, json, .. } = answer;
+        headers.values().chain(text).chain(json.values()).map(Template::to_string)
+    }
+
+    fn signed_place(template: &str) -> Option<Field> {
+        let (_, place) = template.split_once("{sign:")?;
+        Some(place.split_once('}').unwrap().0.parse().unwrap())
+    }
+
+    /// A list may come again with other items: an item's id would pass the others for duplicates.
+    #[test]
+    fn an_id_is_the_delivery_s_and_not_that_of_an_item() {
+        for Preset { name, scheme, .. } in presets() {
+            for field in scheme.common.id.iter() {
+                let allowed = matches!(field, Field::Header(_) | Field::Json(_) | Field::Claim(_));
+                assert!(allowed, "{name}: {field}");
+                let text = field.to_string();
+                assert!(
+                    !text.split('/').any(|part| part == "*" || part.parse::<usize>().is_ok()),
+                    "{name}: {text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_like_another_keeps_its_own_words_and_takes_over_the_scheme() {
+        let (forgejo, gitea) = (preset("forgejo").unwrap(), preset("gitea").unwrap());
+        assert_eq!(forgejo.about.aliases, ["codeberg"]);
+        assert_ne!(forgejo.scheme, gitea.scheme);
+        let (render, standard) = (preset("render").unwrap(), preset("standard-webhooks").unwrap());
+        assert_eq!(render.scheme, standard.scheme);
+    }
+}
