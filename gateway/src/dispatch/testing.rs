@@ -31,14 +31,14 @@ use crate::{
     config::{self, Admin, Config, Destination, Server, Verify},
     event::{Event, EventId, Headers},
     generation::{Current, Generation, LiveRoute},
-    ingest::RouteMetrics,
+    ingest::{HandshakeLimiter, RouteAnswers, RouteMetrics},
     journal::*,
     lane::Lanes,
     pipeline::Pipeline,
     route::Router,
     telemetry::Metrics,
     verify::scheme::Respond,
-    verify::{Proof, Verifier},
+    verify::{Handshakes, Proof, Verifier},
 };
 
 pub(crate) const ROUTE: &str = "github";
@@ -483,6 +483,9 @@ pub(crate) fn current(config: Config) -> Current {
         let live = LiveRoute {
             config: route.clone(),
             verifier: Verifier::new(&route.verify, &Arc::default()),
+            handshakes: Handshakes::default(),
+            greeting_limiter: HandshakeLimiter::default(),
+            answers: RouteAnswers::default(),
             pipeline: Pipeline::default(),
             limiter: None,
             metrics: RouteMetrics::new(&Metrics::new(), &route.name),
