@@ -40,6 +40,7 @@ pub struct Handshake {
     /// The URL that we are to call before answering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Confirm>,
+    /// What is answered.
     pub answer: Answer,
 }
 
@@ -47,6 +48,7 @@ pub struct Handshake {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
+    /// The place whose value is looked at.
     pub from: Field,
     /// The value is one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -60,6 +62,7 @@ pub struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Demand {
+    /// The place whose value is looked at.
     pub from: Field,
     /// The value is the route's variable of this name or, where the route has none, one of its secrets. Compared in
     /// constant time.
@@ -84,6 +87,7 @@ pub struct Demand {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Learn {
+    /// Where it is.
     pub from: Field,
 }
 
@@ -91,6 +95,7 @@ pub struct Learn {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Confirm {
+    /// Where it is.
     pub from: Field,
     /// The hosts that may be called, as for keys.
     pub hosts: Vec<String>,
@@ -104,6 +109,7 @@ pub struct Answer {
     /// 200 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// Headers; a text in each.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Template>,
     /// The body as plain text.
