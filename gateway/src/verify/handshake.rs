@@ -30,6 +30,10 @@ use crate::{
 /// The longest value that is echoed or signed, in bytes.
 const MAX_VALUE: usize = 4 << 10;
 
+/// The longest body that a handshake has, in bytes: those known have less than 2 KiB. A longer one is an event's, and is
+/// not looked into before it is proven.
+const MAX_BODY: usize = 64 << 10;
+
 /// A route's handshakes, ready to be carried out.
 #[derive(Default)]
 pub struct Handshakes {
@@ -112,7 +116,8 @@ impl Handshakes {
 
     /// The first that the request fits.
     pub fn find(&self, request: &Unverified) -> Option<&Rule> {
-        let reader = Reader::new(request, &self.hand.as_ref()?.vars);
+        let hand = self.hand.as_ref().filter(|_| request.body.len() <= MAX_BODY)?;
+        let reader = Reader::new(request, &hand.vars);
         self.rules.iter().find(|rule| rule.fits(&reader))
     }
 

@@ -137,6 +137,8 @@ async fn a_learned_secret_outlives_the_process() {
     assert!(gateway.logs().iter().all(|line| !line.contains(SECRET)));
     let gateway = gateway.crash_and_restart().await;
     gateway.send(event()).await.expect(202);
+    gateway.admin().post("/reload").await.expect(200);
+    gateway.send(event()).await.expect(202);
 
     verify(&gateway, &["learn", "asana", "--for", "5m"]);
     gateway.send(hand_over("another-secret-from-elsewhere")).await.expect(200);

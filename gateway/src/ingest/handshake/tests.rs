@@ -281,6 +281,16 @@ async fn what_fits_no_handshake_is_what_it_was_before() {
 }
 
 #[tokio::test]
+async fn a_body_beyond_all_handshakes_is_an_event() {
+    let bench = bench("slack", &[SECRET], &[]);
+    let (verification, rest) = ("{\"type\":\"url_verification\",\"challenge\":\"x\"", "x".repeat(64 << 10));
+    let asked = |body: String| Asked::post(&body).signed(&scheme("slack"), SECRET);
+    assert_eq!(asked(format!("{verification}}}")).of(&bench.ingest()).await.brief(), (200, "x"));
+    let large = asked(format!("{verification},\"y\":\"{rest}\"}}"));
+    assert_eq!(large.of(&bench.ingest()).await.status, 202);
+}
+
+#[tokio::test]
 async fn a_question_needs_no_word_on_the_length_of_its_body() {
     let ingest = bench("microsoft-graph", &[SECRET], &[]).ingest();
     let asked = Asked { says_length: false, ..Asked::new("POST", "/in/x?validationToken=a%20b", "") };
