@@ -87,7 +87,7 @@ pub struct Demand {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Learn {
-    /// Where it is.
+    /// Where the secret is.
     pub from: Field,
 }
 
@@ -95,7 +95,7 @@ pub struct Learn {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Confirm {
-    /// Where it is.
+    /// Where the URL is.
     pub from: Field,
     /// The hosts that may be called, as for keys.
     pub hosts: Vec<String>,
@@ -109,7 +109,7 @@ pub struct Answer {
     /// 200 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Headers; a text in each.
+    /// Headers beside the usual ones.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Template>,
     /// The body as plain text.
