@@ -1,23 +1,28 @@
 //! Takes events from the journal through their pipelines to their destinations. Nobody is waiting.
 //!
-//! What is in hand is bounded twice: few pipelines run at once, because plugins are work for the processor, and few
-//! events are between the journal and their attempts. An event leaves the second bound when its attempts begin or
-//! are parked, which takes a lane a second at most: so no destination, dead or slow, can stop the dispatcher.
+//! What is in hand is bounded twice: few pipelines of a route run at once, because plugins are work for the processor,
+//! and few events are between the journal and their attempts. An event leaves the second bound when its attempts begin
+//! or are parked, which takes a lane a second at most, and goes back into the journal where too many of its route wait
+//! for the plugins: so neither a destination nor a plugin, dead or slow, can stop the dispatcher.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use futures_util::future::{OptionFuture, join_all};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::coop::consume_budget,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use self::{lease::Lease, plan::Plan};
+pub use self::turns::Turns;
+use self::{lease::Lease, plan::Plan, turns::Place};
 use crate::{
     clock::{Clock, Timestamp},
     deliver::retry,
     event::Event,
     generation::{Current, LiveRoute},
-    journal::{Claim, Delivery, Ending, Journal, JournalError, TrailEntry},
+    journal::{Claim, Delivery, Ending, Journal, JournalError, Settlement, TrailEntry},
     lane::{Lanes, Outcome, Way, due},
     pipeline::{Failure, Verdict},
     telemetry::{Metrics, RouteLabel},
@@ -26,6 +31,8 @@ use crate::{
 mod lease;
 
 mod plan;
+
+mod turns;
 
 /// The waits between runs of a pipeline that failed and asked for another; after the last the event is a dead
 /// letter. Spread by ±20 %, and never shorter than a plugin asked for.
@@ -45,9 +52,6 @@ const CLAIM: usize = 64;
 const ROOM: usize = 2048;
 const UNIT: usize = 16 << 10;
 
-/// Pipelines that run at once, for every core: some wait to be resumed while others run.
-const PIPELINES_PER_CORE: usize = 4;
-
 /// After the journal failed to hand out events.
 const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 
@@ -59,7 +63,8 @@ pub struct Dispatcher {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     room: Arc<Semaphore>,
-    pipelines: Semaphore,
+    /// Cancelled once nothing is begun any more.
+    stopping: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -74,7 +79,6 @@ impl Dispatcher {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
             current,
             journal,
@@ -82,7 +86,7 @@ impl Dispatcher {
             clock,
             metrics,
             room: Arc::new(Semaphore::new(ROOM)),
-            pipelines: Semaphore::new(cores * PIPELINES_PER_CORE),
+            stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
     }
@@ -95,7 +99,7 @@ impl Dispatcher {
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         self.lanes.start_giving_up_orphans();
         shutdown.run_until_cancelled(self.clone().claim_and_dispatch()).await;
-        self.pipelines.close();
+        self.stopping.cancel();
         self.lanes.close();
         self.tasks.close();
         self.tasks.wait().await;
@@ -119,22 +123,51 @@ impl Dispatcher {
                 }
             };
             for claim in claims {
-                let Some(room) = self.room(&claim.event).await else { return };
                 let span =
                     tracing::info_span!("dispatch", event = %claim.event.id, route = %claim.event.route);
-                self.tasks.spawn(self.clone().dispatch(claim, room).instrument(span));
+                self.clone().begin(claim, &span).instrument(span.clone()).await;
             }
         }
     }
 
+    /// Begins the dispatch of an event once there is room for it, or puts it back into the journal.
+    async fn begin(self: Arc<Self>, claim: Claim, span: &tracing::Span) {
+        let route = self.route(&claim.event);
+        let units = units(&claim.event);
+        let mut place = None;
+        // An event without plugins has no turn to wait for.
+        if let Some(LiveRoute { turns, .. }) = route.as_deref().filter(|route| !route.pipeline.is_empty()) {
+            place = turns.line_up(units, &self.room).await;
+            if place.is_none() {
+                self.put_back(&claim, turns);
+                // Not a whole turn of the thread for each: where guests rage, that takes milliseconds.
+                return consume_budget().await;
+            }
+        }
+        // Never closed, so this cannot fail.
+        let Ok(room) = self.room.clone().acquire_many_owned(units as u32).await else { return };
+        self.tasks.spawn(self.clone().dispatch(claim, route, place, Arc::new(room)).instrument(span.clone()));
+    }
+
+    fn put_back(&self, claim: &Claim, turns: &Turns) {
+        let due = turns.later(self.clock.now());
+        tracing::debug!(%due, "put back, too many events of the route wait for its plugins");
+        let event = claim.event.id;
+        self.journal.settle(Settlement { event, trail: Vec::new(), ending: Ending::Later { due } });
+    }
+
     /// Takes one event through its route's pipeline to its destinations, then settles it.
-    async fn dispatch(self: Arc<Self>, claim: Claim, room: Room) {
+    async fn dispatch(
+        self: Arc<Self>,
+        claim: Claim,
+        route: Option<Arc<LiveRoute>>,
+        place: Option<Place>,
+        room: Room,
+    ) {
         let Claim { event, attempt } = claim;
-        let route = self.route(&event);
-        // An event without plugins has no turn to wait for: it must not stand in line behind the guests of others.
-        let turns = u32::from(route.as_ref().is_some_and(|route| !route.pipeline.is_empty()));
-        // Closed: nothing has been done yet, and the journal still has it.
-        let Ok(turn) = self.pipelines.acquire_many(turns).await else { return };
+        let turn = OptionFuture::from(place.map(Place::turn));
+        // Stopping: nothing has been done yet, and the journal still has it.
+        let Some(turn) = self.stopping.run_until_cancelled(turn).await else { return };
         let lease = Lease::new(&*self.journal, &*self.clock, event.id);
         let Some(route) = route else {
             return lease.dead(route_gone(&event.route));
@@ -155,11 +188,6 @@ impl Dispatcher {
     /// The event's route in the generation in force, which the event keeps from here on.
     fn route(&self, event: &Event) -> Option<Arc<LiveRoute>> {
         self.current.load().routes.get(&event.route).cloned()
-    }
-
-    async fn room(&self, event: &Event) -> Option<Room> {
-        let units = (1 + event.body.len() / UNIT).min(ROOM);
-        self.room.clone().acquire_many_owned(units as u32).await.ok().map(Arc::new)
     }
 
     /// Sees every delivery through its first attempt, or into the journal where its lane has no place for it.
@@ -189,13 +217,20 @@ impl Dispatcher {
             Ending::Delivered { unfinished } => {
                 unfinished.iter().filter_map(|d| Some((d.key.destination.clone(), due(&d.state)?))).collect()
             }
-            Ending::Dropped { .. } | Ending::Dead { .. } | Ending::RetryAt { .. } => Vec::new(),
+            Ending::Dropped { .. } | Ending::Dead { .. } | Ending::RetryAt { .. } | Ending::Later { .. } => {
+                Vec::new()
+            }
         };
         lease.settle(trail, ending);
         for (destination, due) in waiting {
             self.lanes.expect(&destination, due);
         }
     }
+}
+
+/// The units of room that an event takes.
+fn units(event: &Event) -> usize {
+    (1 + event.body.len() / UNIT).min(ROOM)
 }
 
 /// Makes the first attempts, all at once. The room is free when the last of them has begun or is parked: nobody

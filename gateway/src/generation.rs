@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     config::{self, Config},
+    dispatch::Turns,
     ingest::{HandshakeLimiter, RouteAnswers, RouteLimiter, RouteMetrics},
     pipeline::Pipeline,
     plugin::{PluginError, PluginHost},
@@ -51,6 +52,8 @@ pub struct LiveRoute {
     pub pipeline: Pipeline,
     /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
     pub limiter: Option<Arc<RouteLimiter>>,
+    /// At the pipeline. They survive a reload, with the line before them.
+    pub turns: Arc<Turns>,
     pub metrics: RouteMetrics,
 }
 
@@ -119,6 +122,7 @@ impl LiveRoute {
             answers: RouteAnswers::new(&config.respond),
             pipeline,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
+            turns: Turns::carry_over(before.map(|before| &before.turns)),
             metrics: RouteMetrics::new(&supplies.metrics, &config.name),
             config,
         }

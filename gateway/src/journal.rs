@@ -135,6 +135,8 @@ pub enum Ending {
     Dead { reason: String },
     /// The pipeline failed; dispatch again then.
     RetryAt { due: Timestamp },
+    /// Nothing has been done yet; dispatch then, as the same attempt.
+    Later { due: Timestamp },
 }
 
 /// Names one delivery: the same on every retry and after every crash.
@@ -241,7 +243,7 @@ pub enum TrailEntry {
 pub enum EventState {
     /// Accepted: not dispatched yet, or in hand right now.
     Open,
-    /// A delivery, or the pipeline, will be tried again.
+    /// A delivery, or the pipeline, will be tried again; or the event was put back to be dispatched later.
     Waiting,
     Delivered,
     Dropped,

@@ -38,9 +38,14 @@ use token::TokenCheck;
 
 pub mod scheme;
 
+mod canonical;
 mod charset;
 mod confirm;
+mod digest;
+mod document;
+mod encoding;
 mod handshake;
+mod held;
 mod hmac;
 mod keyring;
 mod learned;
@@ -48,13 +53,16 @@ mod learning;
 mod parse;
 mod pointer;
 mod preset;
+mod public_key;
 mod reader;
 mod settings;
 mod signature;
 mod signer;
 mod source;
 mod template;
+mod timestamp;
 mod token;
+mod url_variants;
 mod vars;
 mod witness;
 
@@ -90,6 +98,7 @@ pub struct Unverified {
 pub struct Genuine<'v> {
     request: Unverified,
     facts: &'v Facts,
+    matched: Option<usize>,
     proof: Proof,
 }
 
@@ -152,6 +161,16 @@ pub enum Refused {
     Repeated { field: String },
     #[error("{field} is not text")]
     Unreadable { field: String },
+    #[error("{field} is not what the scheme or the route says it must be")]
+    RequirementFailed { field: String },
+    #[error("{field} names an algorithm that does not count here")]
+    AlgorithmUnknown { field: String },
+    #[error("{field} is not the hash of the body")]
+    BodyHashInvalid { field: String },
+    #[error("the signature does not cover a body of this kind")]
+    BodyNotCovered,
+    #[error("{list} holds no item that could be signed")]
+    ListEmpty { list: String },
     #[error("token is missing: no {field}")]
     TokenMissing { field: String },
     #[error("token does not match")]
@@ -219,23 +238,26 @@ impl Verifier {
                 &made.check
             }
         };
-        match check {
-            Check::Open => {}
+        let matched = match check {
+            Check::Open => None,
             Check::Signature(check) => check.check(&reader, now, witness).await?,
             Check::Token(check) => {
                 check.check(&reader, now, witness)?;
                 check.remove_credentials(&mut request);
+                None
             }
             Check::Unsupported => return Err(Refused::NoActiveSecret),
-        }
-        Ok(Genuine { request, facts: &self.facts, proof: Proof(()) })
+        };
+        Ok(Genuine { request, facts: &self.facts, matched, proof: Proof(()) })
     }
 }
 
 impl Check {
-    fn new(settings: &Settings, _keyring: &Arc<Keyring>) -> Self {
+    fn new(settings: &Settings, keyring: &Arc<Keyring>) -> Self {
         match &settings.scheme.family {
-            Family::Signature(scheme) => Self::Signature(Box::new(SignatureCheck::new(scheme, settings))),
+            Family::Signature(scheme) => {
+                Self::Signature(Box::new(SignatureCheck::new(scheme, settings, keyring)))
+            }
             Family::Token(scheme) => Self::Token(TokenCheck::new(scheme, &settings.secrets)),
             Family::None {} => Self::Open,
             Family::Jws(_) | Family::Basic(_) | Family::Rfc9421(_) => Self::Unsupported,
@@ -254,9 +276,15 @@ impl Genuine<'_> {
         &self.request.body
     }
 
+    /// Which of the route's secrets or public keys proved it, counted from 0 in the order of the config; none where
+    /// it was not one of these.
+    pub fn matched(&self) -> Option<usize> {
+        self.matched
+    }
+
     /// Makes the event. `body` is the request's, with its content encoding undone.
     pub fn into_event(self, body: Bytes) -> Event {
-        let Self { request, facts, proof } = self;
+        let Self { request, facts, matched: _, proof } = self;
         let (delivery_id, event_type) = facts.read(&request, &body);
         Event {
             id: request.id,
@@ -295,7 +323,7 @@ impl Facts {
     fn read(&self, request: &Unverified, body: &[u8]) -> (Option<String>, Option<String>) {
         let mut found = match self.pointers.is_empty() {
             true => Vec::new(),
-            false => Pointer::find_all(&self.pointers, body),
+            false => Pointer::find_all(&self.pointers, document::document(&request.headers, body)),
         };
         let vars = Vars::default();
         let reader = Reader::new(request, &vars);
@@ -355,6 +383,11 @@ impl Refused {
             Self::FieldMissing { .. } => "field_missing",
             Self::Repeated { .. } => "field_repeated",
             Self::Unreadable { .. } => "field_unreadable",
+            Self::RequirementFailed { .. } => "requirement_failed",
+            Self::AlgorithmUnknown { .. } => "algorithm_unknown",
+            Self::BodyHashInvalid { .. } => "body_hash_invalid",
+            Self::BodyNotCovered => "body_not_covered",
+            Self::ListEmpty { .. } => "list_empty",
             Self::TokenMissing { .. } => "token_missing",
             Self::TokenInvalid => "token_invalid",
             Self::NoActiveSecret => "no_active_secret",

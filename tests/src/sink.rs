@@ -6,7 +6,7 @@ use std::{
     io::{Error, ErrorKind},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -49,6 +49,7 @@ pub struct Received {
 pub struct Reply {
     status: StatusCode,
     headers: Vec<(String, String)>,
+    dates: Vec<(String, Duration)>,
     delay: Duration,
     ending: Ending,
 }
@@ -175,7 +176,7 @@ impl Received {
 impl Reply {
     pub fn status(status: u16) -> Self {
         let status = StatusCode::from_u16(status).expect("status code");
-        Self { status, headers: Vec::new(), delay: Duration::ZERO, ending: Ending::Answer }
+        Self { status, headers: Vec::new(), dates: Vec::new(), delay: Duration::ZERO, ending: Ending::Answer }
     }
 
     /// Never answers.
@@ -190,6 +191,12 @@ impl Reply {
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A header with the date so long after the answer.
+    pub fn date_header(mut self, name: &str, later: Duration) -> Self {
+        self.dates.push((name.to_owned(), later));
         self
     }
 
@@ -208,6 +215,9 @@ impl Reply {
         let mut response = Response::builder().status(self.status);
         for (name, value) in self.headers {
             response = response.header(name, value);
+        }
+        for (name, later) in self.dates {
+            response = response.header(name, http_date(later));
         }
         Ok(response.body(Full::default()).expect("headers are well-formed"))
     }
@@ -253,6 +263,11 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let body = body.collect().await.map_err(Error::other)?.to_bytes();
     let path = head.uri.path().to_owned();
     state.record(Received { at: Instant::now(), path, headers: head.headers, body }).play().await
+}
+
+#[expect(clippy::disallowed_methods, reason = "a destination has a clock of its own")]
+fn http_date(later: Duration) -> String {
+    httpdate::fmt_http_date(SystemTime::now() + later)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

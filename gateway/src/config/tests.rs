@@ -308,7 +308,7 @@ deliver = ["e"]
         "sluice.toml:13:1: missing key `path` (hint: `path` is what requests are made to, such as \"/github\")",
         "sluice.toml:15:21: there is no preset `githb` (hint: did you mean `github`?)",
         "sluice.toml:15:49: environment variable `UNSET` is not set (hint: set it where the gateway is started)",
-        "sluice.toml:15:61: unknown key `tolerance` (hint: known keys are `preset`, `scheme`, `secrets`)",
+        "sluice.toml:15:61: unknown key `tolerance` (hint: known keys are `preset`, `scheme`, `secrets`, `public_keys`, `jwks`, `vars`, `url`)",
         "sluice.toml:16:24: route `r` names plugin `q`, which is not defined (hint: did you mean `p`?)",
         "sluice.toml:16:29: unknown key `on_eror` (hint: did you mean `on_error`?)",
         "sluice.toml:17:12: route `r` names destination `e`, which is not defined (hint: did you mean `d`?)",
@@ -382,6 +382,23 @@ error: expected an array, found a string
   |                                         ^^^^^^^^^
   |
   = hint: write it in brackets, even if there is only one: `[…]`
+"#,
+    );
+}
+
+#[test]
+fn a_public_key_that_the_scheme_cannot_use_is_named() {
+    refuses(
+        &LEAST.replace(
+            "preset = \"github\", secrets = [{ env = \"A\" }]",
+            "preset = \"discord\", public_keys = [\"xyz\"]",
+        ),
+        r#"
+error: the public key does not fit the scheme: the public key is not hex, and not PEM either
+ --> sluice.toml:7:47
+  |
+7 | verify = { preset = "discord", public_keys = ["xyz"] }
+  |                                               ^^^^^
 "#,
     );
 }

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -25,16 +26,17 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Dispatcher;
+use super::{Dispatcher, Turns};
 use crate::{
     clock::{Clock, Timestamp},
-    config::{self, Admin, Config, Destination, Server, Verify},
+    config::{self, Admin, Config, Destination, OnError, Server, Verify},
     event::{Event, EventId, Headers},
     generation::{Current, Generation, LiveRoute},
     ingest::{HandshakeLimiter, RouteAnswers, RouteMetrics},
     journal::*,
     lane::Lanes,
     pipeline::Pipeline,
+    plugin::fixtures::Rig,
     route::Router,
     telemetry::Metrics,
     verify::scheme::Respond,
@@ -67,6 +69,12 @@ pub(crate) struct FakeJournal {
 #[derive(Default)]
 struct Kept {
     open: VecDeque<Claim>,
+    /// Handed out and not settled.
+    in_hand: HashMap<EventId, Claim>,
+    /// Settled as [`Ending::Later`] and not handed out again.
+    put_back: Vec<Claim>,
+    /// What is put back is due at once.
+    comes_back: bool,
     settlements: Vec<Settlement>,
     waiting: BTreeMap<DeliveryKey, (Delivery, bool)>,
     attempts: Vec<DeliveryAttempt>,
@@ -106,6 +114,19 @@ impl FakeJournal {
             (state.attempts.len() >= count).then(|| state.attempts.clone())
         })
         .await
+    }
+
+    /// Waits until that many events have been put back.
+    pub(crate) async fn put_back(&self, count: usize) {
+        until(&self.changed, || (self.state.lock().unwrap().put_back.len() >= count).then_some(())).await;
+    }
+
+    /// Hands out what was put back and what will be, as if it were due.
+    pub(crate) fn hand_out_put_back(&self) {
+        let state = &mut *self.state.lock().unwrap();
+        state.comes_back = true;
+        state.open.extend(state.put_back.drain(..));
+        self.changed.notify_waiters();
     }
 
     /// Makes a delivery wait, due since ever.
@@ -157,7 +178,9 @@ impl Journal for FakeJournal {
                 }
                 let count = state.open.len().min(max);
                 if count > 0 {
-                    return Ok(state.open.drain(..count).collect());
+                    let claims: Vec<_> = state.open.drain(..count).collect();
+                    state.in_hand.extend(claims.iter().map(|claim| (claim.event.id, claim.clone())));
+                    return Ok(claims);
                 }
             }
             next.await;
@@ -166,6 +189,16 @@ impl Journal for FakeJournal {
 
     fn settle(&self, settlement: Settlement) {
         let mut state = self.state.lock().unwrap();
+        let claim = state.in_hand.remove(&settlement.event);
+        if let Ending::Later { .. } = settlement.ending {
+            assert!(settlement.trail.is_empty(), "nothing was done yet: {:?}", settlement.trail);
+            let claim = claim.expect("put back what was not in hand");
+            match state.comes_back {
+                true => state.open.push_back(claim),
+                false => state.put_back.push(claim),
+            }
+            return self.changed.notify_waiters();
+        }
         if let Ending::Delivered { unfinished } = &settlement.ending {
             for delivery in unfinished {
                 if matches!(delivery.state, DeliveryState::Waiting { .. }) {
@@ -385,23 +418,25 @@ pub(crate) struct Bench {
     pub(crate) journal: Arc<FakeJournal>,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) running: JoinHandle<()>,
 }
 
 impl Bench {
     pub(crate) fn start(clock: Arc<dyn Clock>, destinations: Vec<Destination>) -> Self {
+        Self::start_on(clock, current(config(destinations)))
+    }
+
+    /// With routes of the test's own.
+    pub(crate) fn start_on(clock: Arc<dyn Clock>, current: Current) -> Self {
         let (journal, metrics) = (Arc::new(FakeJournal::default()), Arc::new(Metrics::new()));
         let patience = Duration::from_millis(20);
         let lanes = Lanes::with_patience(journal.clone(), clock.clone(), metrics.clone(), patience).unwrap();
-        let config = config(destinations);
-        lanes.apply(&config).unwrap();
-        let dispatcher =
-            Dispatcher::new(current(config), journal.clone(), lanes.clone(), clock, metrics.clone());
+        lanes.apply(&current.load().config).unwrap();
+        let dispatcher = Dispatcher::new(current, journal.clone(), lanes.clone(), clock, metrics.clone());
         let shutdown = CancellationToken::new();
-        let running = tokio::spawn(dispatcher.clone().run(shutdown.clone()));
-        Self { journal, lanes, metrics, dispatcher, shutdown, running }
+        let running = tokio::spawn(dispatcher.run(shutdown.clone()));
+        Self { journal, lanes, metrics, shutdown, running }
     }
 
     pub(crate) fn accept(&self, body: &'static str) -> EventId {
@@ -477,6 +512,34 @@ pub(crate) fn config(destinations: Vec<Destination>) -> Config {
     }
 }
 
+/// A generation of one route for each of these guests, called after them. A guest may run for a minute.
+pub(crate) fn with_guests(
+    rig: &Rig,
+    destinations: Vec<Destination>,
+    guests: &[(&str, &[u8])],
+    previous: Option<&Generation>,
+) -> Generation {
+    let mut config = config(destinations);
+    let route = |(name, guest): &(&str, &[u8])| {
+        let mut plugin = rig.plugin(name, guest);
+        plugin.limits.time = Duration::from_secs(60);
+        let step =
+            config::Step { plugin: Arc::new(plugin), config: Value::Null, on_error: OnError::DeadLetter };
+        let plain = (*config.routes[0]).clone();
+        let (name, path) = ((*name).into(), format!("/{name}"));
+        Arc::new(config::Route { name, path, pipeline: vec![step], ..plain })
+    };
+    config.routes = guests.iter().map(route).collect();
+    let supplies = crate::generation::Supplies {
+        plugins: rig.host.clone(),
+        metrics: rig.metrics.clone(),
+        keyring: Arc::default(),
+        learned: Arc::default(),
+        caller: Arc::new(crate::verify::PublicCaller),
+    };
+    Generation::build(1, config, &supplies, previous).unwrap()
+}
+
 /// A generation whose routes have no plugins.
 pub(crate) fn current(config: Config) -> Current {
     let live = |route: &Arc<config::Route>| {
@@ -488,6 +551,7 @@ pub(crate) fn current(config: Config) -> Current {
             answers: RouteAnswers::default(),
             pipeline: Pipeline::default(),
             limiter: None,
+            turns: Turns::new(),
             metrics: RouteMetrics::new(&Metrics::new(), &route.name),
         };
         (route.name.clone(), Arc::new(live))

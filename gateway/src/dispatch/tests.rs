@@ -1,19 +1,25 @@
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::Ordering,
+};
 
+use arc_swap::ArcSwap;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::{
-    testing::{Bench, Reply, Sink, config, current, destination, event},
+    testing::{Bench, Reply, Sink, config, current, destination, event, with_guests},
     *,
 };
 use crate::{
     clock::{ManualClock, SystemClock},
     config::{Destination, Secret},
     event::EventId,
+    generation::Generation,
     journal::DeliveryState,
+    plugin::fixtures::{Rig, filter},
     telemetry::AttemptLabels,
 };
 
@@ -21,6 +27,34 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn standing_clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(NOW))
+}
+
+/// A guest that never comes back, but for its time limit.
+fn spins() -> Vec<u8> {
+    filter("(loop $again (br $again)) (unreachable)")
+}
+
+fn keeps() -> Vec<u8> {
+    filter("(call $ok)")
+}
+
+/// One route to `sink` for each of these guests, called after them.
+fn guests_bench(rig: &Rig, sink: &Sink, guests: &[(&str, &[u8])]) -> Bench {
+    let generation = with_guests(rig, vec![destination("crm", &sink.url())], guests, None);
+    Bench::start_on(Arc::new(SystemClock), Arc::new(ArcSwap::from_pointee(generation)))
+}
+
+/// An event of the route `quick`.
+fn quick() -> Event {
+    Event { route: "quick".into(), ..event("{}") }
+}
+
+/// A route `quick` to `sink`, with a plugin that keeps every event, and its turns.
+fn quick_bench(sink: &Sink) -> (Bench, Arc<Turns>) {
+    let generation =
+        with_guests(&Rig::new(), vec![destination("crm", &sink.url())], &[("quick", &keeps())], None);
+    let turns = generation.routes["quick"].turns.clone();
+    (Bench::start_on(Arc::new(SystemClock), Arc::new(ArcSwap::from_pointee(generation))), turns)
 }
 
 /// What became of the event's only delivery at its first attempt.
@@ -60,12 +94,75 @@ fn is_hour_with_jitter(wait: Duration) -> bool {
 #[tokio::test]
 async fn event_without_plugins_does_not_wait_for_the_guests_of_others() {
     let sink = Sink::start(|_, _| Reply::status(200)).await;
-    let bench = Bench::start(standing_clock(), vec![destination("crm", &sink.url())]);
-    let pipelines = &bench.dispatcher.pipelines;
-    let all = pipelines.available_permits().try_into().unwrap();
-    let _raging = pipelines.acquire_many(all).await.unwrap();
+    let rig = Rig::new();
+    let mut generation =
+        with_guests(&rig, vec![destination("crm", &sink.url())], &[("quick", &keeps())], None);
+    let plain = current(config(vec![destination("crm", &sink.url())]));
+    generation.routes.extend(plain.load().routes.clone());
+    let _raging = generation.routes["quick"].turns.take_all().await;
+    let bench = Bench::start_on(Arc::new(SystemClock), Arc::new(ArcSwap::from_pointee(generation)));
+    let waiting = bench.journal.accept(quick());
     let id = bench.accept("{}");
     assert_eq!(first_attempt(&bench, id).await.1, None);
+    assert!(bench.journal.settled(waiting).is_none());
+}
+
+/// Twice what the room holds.
+#[tokio::test]
+async fn what_was_put_back_is_dispatched_in_the_end_and_once() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let (bench, turns) = quick_bench(&sink);
+    let raging = turns.take_all().await;
+    let body = bytes::Bytes::from(vec![b'x'; 63 * UNIT]);
+    for _ in 0..2 * ROOM / 64 {
+        bench.journal.accept(Event { body: body.clone(), ..quick() });
+    }
+    bench.journal.put_back(ROOM / 64 * 3 / 2).await;
+    assert_eq!(turns.waiting(), ROOM / 2, "the rest waits for its turn");
+    drop(raging);
+    bench.journal.hand_out_put_back();
+    bench.journal.settlements(2 * ROOM / 64).await;
+    let received = sink.received(2 * ROOM / 64).await;
+    let ids: BTreeSet<_> = received.iter().map(|request| request.header("webhook-id")).collect();
+    assert_eq!((ids.len(), received.len()), (2 * ROOM / 64, 2 * ROOM / 64));
+}
+
+#[tokio::test]
+async fn what_waits_for_its_turn_at_shutdown_stays_in_the_journal() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let (bench, turns) = quick_bench(&sink);
+    let _raging = turns.take_all().await;
+    let ids = [(); 3].map(|()| bench.journal.accept(quick()));
+    while turns.waiting() < 3 {
+        tokio::task::yield_now().await;
+    }
+    bench.shutdown.cancel();
+    bench.running.await.unwrap();
+    assert!(ids.iter().all(|id| bench.journal.settled(*id).is_none()));
+    assert_eq!(turns.waiting(), 0);
+}
+
+#[tokio::test]
+async fn turns_and_the_line_before_them_survive_a_reload() {
+    let rig = Rig::new();
+    let old = with_guests(&rig, vec![], &[("looping", &spins()), ("removed", &keeps())], None);
+    let new = with_guests(&rig, vec![], &[("looping", &keeps()), ("added", &keeps())], Some(&old));
+    let turns = |generation: &Generation, route: &str| generation.routes[route].turns.clone();
+    assert!(Arc::ptr_eq(&turns(&old, "looping"), &turns(&new, "looping")));
+    assert!(!Arc::ptr_eq(&turns(&new, "looping"), &turns(&new, "added")));
+}
+
+/// Four times what the room holds.
+#[tokio::test]
+async fn route_whose_plugin_loops_does_not_delay_another() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let bench = guests_bench(&Rig::new(), &sink, &[("looping", &spins()), ("quick", &keeps())]);
+    for _ in 0..4 * ROOM {
+        bench.journal.accept(Event { route: "looping".into(), ..event("{}") });
+    }
+    let id = bench.journal.accept(quick());
+    let settlement = bench.journal.settlement(id).await;
+    assert!(matches!(settlement.ending, Ending::Delivered { unfinished } if unfinished.is_empty()));
 }
 
 #[tokio::test]

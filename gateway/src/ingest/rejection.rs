@@ -270,6 +270,11 @@ fn told_of_refusal(refused: &Refused) -> Told {
         | Refused::FieldMissing { .. }
         | Refused::Repeated { .. }
         | Refused::Unreadable { .. }
+        | Refused::RequirementFailed { .. }
+        | Refused::AlgorithmUnknown { .. }
+        | Refused::BodyHashInvalid { .. }
+        | Refused::BodyNotCovered
+        | Refused::ListEmpty { .. }
         | Refused::TokenMissing { .. }
         | Refused::TokenInvalid => {
             Told::new(StatusCode::UNAUTHORIZED, "signature_invalid", "signature does not match")
@@ -486,6 +491,11 @@ mod tests {
             Refused::FieldMissing { field: field() },
             Refused::Repeated { field: field() },
             Refused::Unreadable { field: field() },
+            Refused::RequirementFailed { field: field() },
+            Refused::AlgorithmUnknown { field: field() },
+            Refused::BodyHashInvalid { field: field() },
+            Refused::BodyNotCovered,
+            Refused::ListEmpty { list: field() },
             Refused::TokenMissing { field: field() },
             Refused::TokenInvalid,
         ] {

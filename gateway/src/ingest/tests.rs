@@ -17,6 +17,7 @@ use super::{encoding::tests::gzip, *};
 use crate::{
     clock::ManualClock,
     config::{Admin, Config, Rate, Server},
+    dispatch::Turns,
     event::Event,
     generation::Generation,
     journal::{
@@ -196,6 +197,7 @@ impl Bench {
             answers: RouteAnswers::new(&config.respond),
             pipeline: Pipeline::default(),
             limiter: RouteLimiter::carry_over(config.rate, None),
+            turns: Turns::new(),
             metrics: RouteMetrics::new(&self.metrics, &config.name),
         };
         (config.name.clone(), Arc::new(live))

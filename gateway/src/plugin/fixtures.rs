@@ -137,7 +137,7 @@ pub(crate) fn transform(call: &str) -> Vec<u8> {
 /// A host with a directory for its cache and the plugins' files.
 pub(crate) struct Rig {
     pub(crate) dir: tempfile::TempDir,
-    pub(crate) host: PluginHost,
+    pub(crate) host: Arc<PluginHost>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -145,13 +145,13 @@ impl Rig {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new());
-        let host = PluginHost::new(dir.path().join("cache"), Arc::clone(&metrics)).unwrap();
+        let host = Arc::new(PluginHost::new(dir.path().join("cache"), Arc::clone(&metrics)).unwrap());
         Self { dir, host, metrics }
     }
 
     /// The same directory after a restart.
     pub(crate) fn restart(self) -> Self {
-        let host = PluginHost::new(self.cache(), Arc::clone(&self.metrics)).unwrap();
+        let host = Arc::new(PluginHost::new(self.cache(), Arc::clone(&self.metrics)).unwrap());
         Self { host, ..self }
     }
 

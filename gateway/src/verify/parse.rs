@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::source::Fields;
+use super::{source::Fields, vars::Vars};
 
 /// Where the signature is and how it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,10 +26,22 @@ pub enum Parse {
     /// `v1,SIGNATURE v1,SIGNATURE`: those of one version count.
     Versions { version: String, sep: char, ver_sep: char },
     /// `t=TIMESTAMP,v1=SIGNATURE,v1=SIGNATURE`: the values of one field count.
+    /// The field's name may be one of the route's own values: `{var:NAME}`.
     Kv { pair_sep: char, kv_sep: char, field: String },
 }
 
 impl Parse {
+    /// With the route's own values put in place.
+    pub(super) fn filled_in(self, vars: &Vars) -> Self {
+        match self {
+            Self::Kv { pair_sep, kv_sep, field } => {
+                let field = vars.expand(&field).into_iter().next().unwrap_or(field);
+                Self::Kv { pair_sep, kv_sep, field }
+            }
+            Self::Raw | Self::Prefix { .. } | Self::Csv { .. } | Self::Versions { .. } => self,
+        }
+    }
+
     /// The signatures in a header's value, as text.
     pub(super) fn signatures<'a>(&'a self, raw: &'a str) -> impl Iterator<Item = &'a str> {
         let sep = match self {
@@ -270,6 +282,15 @@ mod tests {
         let settings = "parse = \"kv\"\nfield = \"v1\"";
         check(settings, "t=1, v1=a,v0=b,v1=c=", &["a", "c="]);
         assert_eq!(parse(settings).fields("t=1, v1=a,t=2", "t").collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn the_field_may_be_a_value_of_the_routes() {
+        let parse = parse("parse = \"kv\"\npair_sep = \"&\"\nkv_sep = \"|\"\nfield = \"{var:id}\"");
+        let vars = Vars::new([("id".to_owned(), vec!["mine".to_owned()])].into());
+        let filled_in = parse.clone().filled_in(&vars);
+        assert_eq!(filled_in.signatures("other|a&mine|b").collect::<Vec<_>>(), ["b"]);
+        assert_eq!(parse.filled_in(&Vars::default()).signatures("other|a&mine|b").next(), None);
     }
 
     #[test]

@@ -2,18 +2,22 @@
 
 use std::{borrow::Cow, sync::OnceLock};
 
-use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
+use http::{HeaderName, header::CONTENT_TYPE};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::{Refused, Unverified, source::Field, vars::Vars};
-use crate::route::percent_decode;
+use super::{Refused, Unverified, document::document, source::Field, vars::Vars};
+
+/// A key and its value, decoded.
+pub(super) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// One request, read while it is checked. The body is parsed at most once, and only where a scheme has its proof
 /// in there.
 pub(super) struct Reader<'a> {
     pub(super) request: &'a Unverified,
     pub(super) vars: &'a Vars,
-    form: OnceLock<Vec<(Cow<'a, str>, Cow<'a, str>)>>,
+    /// `None` where the body is no form.
+    form: OnceLock<Option<Vec<Pair<'a>>>>,
     json: OnceLock<Option<Value>>,
 }
 
@@ -40,7 +44,7 @@ impl<'a> Reader<'a> {
         item: Option<usize>,
     ) -> Result<Option<Cow<'_, str>>, Refused> {
         match field {
-            Field::Header(name) => header(&self.request.headers, name),
+            Field::Header(name) => self.header(name),
             Field::Query(name) => once(self.query(), name, field),
             Field::Form(name) => once(self.form().iter().cloned(), name, field),
             Field::Json(pointer) => Ok(self.json().and_then(|json| pointer.scalar(json, item))),
@@ -50,48 +54,56 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The header's value, if it is there once.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn header(&self, name: &HeaderName) -> Result<Option<Cow<'a, str>>, Refused> {
+        let mut values = self.request.headers.get_all(name).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(Refused::Repeated { field: format!("header:{name}") });
+        }
+        match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => Ok(Some(Cow::Borrowed(text))),
+            Err(_) => Err(Refused::Unreadable { field: format!("header:{name}") }),
+        }
+    }
+
     /// The query's pairs, decoded (`+` is a blank), in their order.
-    pub(super) fn query(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+    pub(super) fn query(&self) -> impl Iterator<Item = Pair<'a>> {
         pairs(self.request.query.as_deref().unwrap_or_default())
     }
 
     /// The pairs of a form, decoded, in their order; none where the body is no form.
-    pub(super) fn form(&self) -> &[(Cow<'a, str>, Cow<'a, str>)] {
-        self.form.get_or_init(|| {
-            let kind = self
-                .request
-                .headers
-                .get(CONTENT_TYPE)
-                .and_then(|kind| kind.to_str().ok())
-                .unwrap_or_default();
-            let is_form = kind.to_ascii_lowercase().contains("application/x-www-form-urlencoded");
-            match std::str::from_utf8(&self.request.body) {
-                Ok(text) if is_form => pairs(text).collect(),
-                _ => Vec::new(),
-            }
-        })
+    pub(super) fn form(&self) -> &[Pair<'a>] {
+        self.read_form().unwrap_or_default()
     }
 
-    /// The body as JSON, if it is.
+    /// Whether the body is a form: it says so, in one content type, and is text.
+    pub(super) fn is_form(&self) -> bool {
+        self.read_form().is_some()
+    }
+
+    fn read_form(&self) -> Option<&[Pair<'a>]> {
+        let read = || {
+            let kind = self.header(&CONTENT_TYPE).ok()??.to_ascii_lowercase();
+            let is_form = kind.contains("application/x-www-form-urlencoded");
+            let text = std::str::from_utf8(&self.request.body).ok().filter(|_| is_form)?;
+            Some(pairs(text).collect())
+        };
+        self.form.get_or_init(read).as_deref()
+    }
+
+    /// The body as JSON, if it is or has a part that is.
     pub(super) fn json(&self) -> Option<&Value> {
-        self.json.get_or_init(|| serde_json::from_slice(&self.request.body).ok()).as_ref()
-    }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<Cow<'a, str>>, Refused> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Refused::Repeated { field: format!("header:{name}") });
-    }
-    match std::str::from_utf8(value.as_bytes()) {
-        Ok(text) => Ok(Some(Cow::Borrowed(text))),
-        Err(_) => Err(Refused::Unreadable { field: format!("header:{name}") }),
+        let read = || serde_json::from_slice(document(&self.request.headers, &self.request.body)).ok();
+        self.json.get_or_init(read).as_ref()
     }
 }
 
 fn once<'p>(
-    pairs: impl Iterator<Item = (Cow<'p, str>, Cow<'p, str>)>,
+    pairs: impl Iterator<Item = Pair<'p>>,
     name: &str,
     field: &Field,
 ) -> Result<Option<Cow<'p, str>>, Refused> {
@@ -104,7 +116,8 @@ fn once<'p>(
 }
 
 /// The pairs of a query or a form (WHATWG URL, application/x-www-form-urlencoded parsing).
-pub(super) fn pairs(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+/// What is not UTF-8 becomes U+FFFD.
+pub(super) fn pairs(text: &str) -> impl Iterator<Item = Pair<'_>> {
     text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key), decode(value))
@@ -113,8 +126,8 @@ pub(super) fn pairs(text: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, s
 
 fn decode(text: &str) -> Cow<'_, str> {
     match text.contains('+') {
-        true => Cow::Owned(percent_decode(&text.replace('+', " ")).into_owned()),
-        false => percent_decode(text),
+        true => Cow::Owned(percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()),
+        false => percent_decode_str(text).decode_utf8_lossy(),
     }
 }
 
@@ -152,6 +165,20 @@ mod tests {
             .headers
             .insert(CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8".parse().unwrap());
         assert_eq!(Reader::new(&request, &vars).read(&field).unwrap().as_deref(), Some("x y"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_form() {
+        let mut request = request();
+        request.body = (&b"a=\xff"[..]).into();
+        let kind = || "application/x-www-form-urlencoded".parse().unwrap();
+        request.headers.insert(CONTENT_TYPE, kind());
+        let vars = Vars::default();
+        assert!(!Reader::new(&request, &vars).is_form());
+        request.body = "a=%FF".into();
+        assert_eq!(Reader::new(&request, &vars).form()[0].1, "\u{fffd}");
+        request.headers.append(CONTENT_TYPE, kind());
+        assert!(!Reader::new(&request, &vars).is_form());
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use self::{
     },
     token::{BasicScheme, TokenScheme},
 };
-use super::hmac::Key;
+use super::{hmac::Key, public_key::PublicKey};
 pub use super::{
     parse::{Parse, SignatureField},
     preset::{Preset, preset, preset_names, presets},
@@ -148,8 +148,7 @@ impl JsonSchema for Scheme {
         let mut family = Family::json_schema(generator);
         let branches = family.get_mut("oneOf").and_then(serde_json::Value::as_array_mut);
         for branch in branches.into_iter().flatten() {
-            branch.as_object_mut().map(|branch| branch.remove("additionalProperties"));
-            branch["unevaluatedProperties"] = false.into();
+            branch["additionalProperties"] = false.into();
             for (key, value) in common["properties"].as_object().into_iter().flatten() {
                 branch["properties"][key] = value.clone();
             }
@@ -173,6 +172,21 @@ impl Scheme {
             }
             Family::Jws(_) | Family::Token(_) | Family::Basic(_) | Family::Rfc9421(_) => Ok(()),
             Family::None {} => Err("the provider proves nothing, so no secret is of use".to_owned()),
+        }
+    }
+
+    /// Whether a public key can be used with this scheme.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_public_key(&self, text: &[u8]) -> Result<(), String> {
+        match &self.family {
+            Family::Signature(scheme) => {
+                PublicKey::from_text(&scheme.key, text).map(drop).map_err(|e| e.to_string())
+            }
+            Family::Jws(_) | Family::Token(_) | Family::Basic(_) | Family::Rfc9421(_) | Family::None {} => {
+                Ok(())
+            }
         }
     }
 
@@ -270,7 +284,7 @@ mod tests {
             }
             objects += 1;
         }
-        assert_eq!(objects, 5);
+        assert!(objects >= 20, "{objects}");
     }
 
     #[test]
@@ -290,6 +304,31 @@ mod tests {
         assert!(read(text).unwrap_err().contains("`timestamp` must say where"));
         let text = format!("{text}\ntimestamp = {{ from = \"sig:t\" }}");
         assert!(read(&text).unwrap_err().contains("`sig:t` needs a signature of named fields"));
+    }
+
+    #[test]
+    fn algorithms_and_texts_that_prove_nothing_are_refused() {
+        let scheme = |algorithm: &str, signed: &str| {
+            read(&format!(
+                "family = \"signature\"\nalgorithm = {algorithm}\nsignature = {{ from = \"header:X\" }}\n\
+                 signed = \"{signed}\""
+            ))
+            .map(drop)
+        };
+        let by_field = |map: &str| format!("{{ from = \"header:X-Alg\", map = {{ {map} }} }}");
+        for (algorithm, signed, problem) in [
+            ("\"hash-sha256\"".to_owned(), "{body}", "must hold `{secret}`"),
+            ("\"ed25519\"".to_owned(), "{body}{secret}", "public keys only"),
+            (by_field("a = \"hmac-sha256\", b = \"ed25519\""), "{body}", "would pass for a secret"),
+            (by_field(""), "{body}", "empty `map`"),
+            ("\"hmac-sha256\"".to_owned(), "{body}{sign:query:a}", "only answers can"),
+            ("\"hmac-sha256\"".to_owned(), "{url}", "covers no `{body}`"),
+        ] {
+            let error = scheme(&algorithm, signed).unwrap_err();
+            assert!(error.contains(problem), "{algorithm} {signed}: {error}");
+        }
+        assert_eq!(scheme("\"hash-sha256\"", "{secret}{body}"), Ok(()));
+        assert_eq!(scheme(&by_field("a = \"hmac-sha256\", b = \"hmac-sha1\""), "{body}"), Ok(()));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use http::{HeaderName, header::HOST};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::{Refused, reader::Reader, source::Field};
+use super::{Refused, canonical, reader::Reader, source::Field};
 
 /// Literal text and `{…}` parts, read once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +70,15 @@ pub(super) enum Part {
     },
 }
 
+/// Which bodies a text covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Coverage {
+    None,
+    /// Bodies that are forms.
+    Forms,
+    Any,
+}
+
 /// What a template is filled in from beside the request.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Context<'a> {
@@ -94,20 +104,28 @@ impl Template {
         self.parts.iter().any(|part| matches!(part, Part::Url | Part::UrlBase))
     }
 
-    /// Whether a change of the body changes the text.
-    pub(super) fn covers_body(&self) -> bool {
-        self.parts.iter().any(|part| {
-            matches!(
-                part,
-                Part::Body
-                    | Part::BodySha256Raw
-                    | Part::BodySha256Hex
-                    | Part::BodyCrc32
-                    | Part::FormConcat
-                    | Part::SnsCanonical
-                    | Part::Field { field: Field::Form(_), .. }
-            )
-        })
+    pub(super) fn uses_secret(&self) -> bool {
+        self.parts.contains(&Part::Secret)
+    }
+
+    /// Whether it asks for signatures itself, which only answers may.
+    pub(super) fn signs(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Sign(_)))
+    }
+
+    /// The bodies whose change changes the text.
+    pub(super) fn coverage(&self) -> Coverage {
+        let coverage = |part: &Part| match part {
+            Part::Body
+            | Part::BodySha256Raw
+            | Part::BodySha256Hex
+            | Part::BodyCrc32
+            | Part::SnsCanonical
+            | Part::Field { field: Field::Form(_), .. } => Coverage::Any,
+            Part::FormConcat => Coverage::Forms,
+            _ => Coverage::None,
+        };
+        self.parts.iter().map(coverage).max().unwrap_or(Coverage::None)
     }
 
     pub(super) fn parts(&self) -> &[Part] {
@@ -123,31 +141,89 @@ impl Template {
         reader: &'a Reader<'_>,
         context: Context<'a>,
     ) -> Result<Vec<Cow<'a, [u8]>>, Refused> {
-        let request = reader.request;
         let mut pieces = Vec::with_capacity(self.parts.len() + 2);
         for part in &self.parts {
             match part {
-                Part::Literal(text) => pieces.push(text.as_bytes().into()),
-                Part::Body => pieces.push(request.body[..].into()),
-                Part::Timestamp => pieces.push(context.timestamp.as_bytes().into()),
-                Part::Method => pieces.push(request.method.as_str().as_bytes().into()),
-                Part::Host => pieces.push(host(reader)?.into()),
-                Part::Path => pieces.push(request.path.as_bytes().into()),
                 Part::PathQuery => {
-                    pieces.push(request.path.as_bytes().into());
-                    if let Some(query) = &request.query {
+                    pieces.push(path(reader).into());
+                    if let Some(query) = reader.request.query.as_deref().filter(|query| !query.is_empty()) {
                         pieces.extend([b"?"[..].into(), query.as_bytes().into()]);
                     }
                 }
-                Part::Field { field, optional } => match reader.read_of(field, context.item)? {
-                    Some(value) => pieces.push(into_bytes(value)),
-                    None if *optional => {}
-                    None => return Err(Refused::FieldMissing { field: field.to_string() }),
-                },
-                _ => return Err(Refused::FieldMissing { field: self.text.clone() }),
+                part => pieces.push(part.render(reader, context)?),
             }
         }
         Ok(pieces)
+    }
+
+    /// For a witness: how long the text is, the secret left out, and how it begins.
+    pub(super) fn describe(&self, reader: &Reader<'_>, context: Context<'_>) -> String {
+        const SHOWN: usize = 160;
+        match self.render(reader, Context { secret: b"", ..context }) {
+            Ok(pieces) => {
+                let text = pieces.concat();
+                let shown = String::from_utf8_lossy(&text[..text.len().min(SHOWN)]);
+                let cut = if text.len() > SHOWN { " …" } else { "" };
+                let secret = if self.uses_secret() { " and the secret" } else { "" };
+                format!("`{self}`, {} bytes{secret}: {shown:?}{cut}", text.len())
+            }
+            Err(refused) => format!("`{self}` cannot be made: {refused}"),
+        }
+    }
+}
+
+impl Part {
+    fn render<'a>(&'a self, reader: &'a Reader<'_>, context: Context<'a>) -> Result<Cow<'a, [u8]>, Refused> {
+        let request = reader.request;
+        Ok(match self {
+            Self::Literal(text) => text.as_bytes().into(),
+            Self::Body => request.body[..].into(),
+            Self::BodySha256Raw => Sha256::digest(&request.body).to_vec().into(),
+            Self::BodySha256Hex => owned(hex::encode(Sha256::digest(&request.body))),
+            Self::BodyCrc32 => owned(crc32fast::hash(&request.body).to_string()),
+            Self::Timestamp => context.timestamp.as_bytes().into(),
+            Self::Secret => context.secret.into(),
+            Self::Method => request.method.as_str().as_bytes().into(),
+            Self::Url => context.url.as_bytes().into(),
+            Self::UrlBase => {
+                context.url.split_once('?').map_or(context.url, |(base, _)| base).as_bytes().into()
+            }
+            Self::Host => host(reader)?.into(),
+            Self::Path | Self::PathQuery => path(reader).into(),
+            Self::FormConcat => owned(canonical::form_concat(reader.form())),
+            Self::QuerySortedUrlencoded => owned(canonical::query_sorted_urlencoded(reader.query())),
+            Self::QuerySortedConcat { except } => {
+                owned(canonical::query_sorted_concat(reader.query(), except))
+            }
+            Self::QuerySortedAmp { except } => owned(canonical::query_sorted_amp(reader.query(), except)),
+            Self::SignedHeaders => {
+                let missing = || Refused::FieldMissing { field: "sig:h".to_owned() };
+                owned(canonical::signed_headers(reader, context.signed_headers.ok_or_else(missing)?)?)
+            }
+            Self::ListedHeaders(list) => owned(canonical::listed_headers(reader, list)?),
+            Self::ContentfulPath => {
+                owned(canonical::contentful_path(&request.path, request.query.as_deref()))
+            }
+            Self::SnsCanonical => owned(canonical::sns_canonical(reader.json())?),
+            Self::Field { field, optional } => match reader.read_of(field, context.item)? {
+                Some(value) => into_bytes(value),
+                None if *optional => Cow::default(),
+                None => return Err(Refused::FieldMissing { field: field.to_string() }),
+            },
+            // Only answers to handshakes have it, and they have the key for it.
+            Self::Sign(field) => return Err(Refused::FieldMissing { field: format!("sign:{field}") }),
+        })
+    }
+}
+
+fn owned<'a>(text: String) -> Cow<'a, [u8]> {
+    text.into_bytes().into()
+}
+
+fn path<'a>(reader: &'a Reader<'_>) -> &'a [u8] {
+    match &reader.request.path[..] {
+        "" => b"/",
+        path => path.as_bytes(),
     }
 }
 
@@ -270,9 +346,11 @@ mod tests {
         let mut request = request();
         request.query = Some("a=%20b".to_owned());
         let template: Template = template.parse().unwrap();
-        let vars = Vars::default();
-        let (reader, context) =
-            (Reader::new(&request, &vars), Context { timestamp: "17", ..Context::default() });
+        let (vars, url) = (Vars::default(), "https://h.test/in?a=%20b");
+        let (reader, context) = (
+            Reader::new(&request, &vars),
+            Context { timestamp: "17", url, secret: b"k", ..Context::default() },
+        );
         let text = template.render(&reader, context).unwrap().concat();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
@@ -282,6 +360,31 @@ mod tests {
         check("v0:{timestamp}:{body}", "v0:17:{}");
         check("{method}{nl}{host}{path_query}{body}.", "POST\nhooks.test/in?a=%20b{}.");
         check("{path}|{header:X-A}|{query:a}|{header:x-none?}|{body}", "/in|1| b||{}");
+        check("{url}|{url_base}|{secret}", "https://h.test/in?a=%20b|https://h.test/in|k");
+        check(
+            "{body_sha256_hex}|{body_crc32}",
+            "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a|2745614147",
+        );
+    }
+
+    #[test]
+    fn what_a_witness_is_shown_leaves_the_secret_out() {
+        let template: Template = "{secret}{body}".parse().unwrap();
+        let (request, vars) = (request(), Vars::default());
+        let reader = Reader::new(&request, &vars);
+        let context = Context { secret: b"sesame", ..Context::default() };
+        assert_eq!(template.describe(&reader, context), "`{secret}{body}`, 2 bytes and the secret: \"{}\"");
+    }
+
+    #[test]
+    fn the_strongest_part_says_which_bodies_are_covered() {
+        for (template, coverage) in [
+            ("{url}", Coverage::None),
+            ("{url}{form_concat}", Coverage::Forms),
+            ("{form_concat}{body_crc32}", Coverage::Any),
+        ] {
+            assert_eq!(template.parse::<Template>().unwrap().coverage(), coverage, "{template}");
+        }
     }
 
     #[test]

@@ -5,6 +5,11 @@ use sluice_tests::{
     sink::Sink,
     webhook::Webhook,
 };
+use tokio::sync::Mutex;
+
+/// Held while guests rage, and by tests that load a gateway as hard as they can: what one test measures must not be
+/// the noise of another, in a gateway of its own.
+pub(crate) static LOUD: Mutex<()> = Mutex::const_new(());
 
 /// GitHub events to one destination, retried soon.
 pub(crate) const RELAY: &str = r#"
@@ -25,6 +30,12 @@ deliver = ["sink"]
 /// A gateway on [`RELAY`].
 pub(crate) async fn relay(sink: &Sink) -> Gateway {
     Setup::new().sink(sink).config(RELAY).start().await
+}
+
+/// [`RELAY`] with a schedule that does not end while a test runs: an event that keeps meeting the failures of a
+/// destination which fails now and then is delivered all the same.
+pub(crate) fn patient_relay() -> String {
+    RELAY.replace("retry = [", &format!("retry = [{}", "\"50ms\", ".repeat(60)))
 }
 
 /// A small issue event, unlike any other.

@@ -2,7 +2,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,31 +16,32 @@ use sluice_tests::{
 };
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::common::{RELAY, hook};
+use crate::common::{LOUD, hook, patient_relay};
 
 const ROUNDS: u32 = 20;
 const SENDERS: usize = 8;
-/// How long a round's load runs before the kill: a little longer every time, so that it hits other moments.
+/// How long a round's load goes on after its first acknowledgement, before the kill: a little longer every time,
+/// so that it hits other moments.
 const SHORTEST: Duration = Duration::from_millis(150);
 const STEP: Duration = Duration::from_millis(23);
 
 /// One in five deliveries fails at first, so that retries are under way at every kill.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_twenty_times_under_load_it_loses_nothing_acknowledged() {
+    let _alone = LOUD.lock().await;
     let sink = Sink::start().await;
     let flapping = [200, 200, 200, 200, 500].map(Reply::status);
     sink.answer_in_circles("/in", flapping);
     let numbers = Arc::new(AtomicUsize::new(0));
     let mut acknowledged = BTreeSet::new();
-    let mut gateway = Setup::new().sink(&sink).config(RELAY).start().await;
+    let mut gateway = Setup::new().sink(&sink).config(&patient_relay()).start().await;
     for round in 0..ROUNDS {
         let senders = Senders::start(gateway.addr(), &numbers);
+        wait::wait_until("first acknowledgement", async || senders.have_acknowledgement()).await;
         // The load's duration, not a wait for a state.
         sleep(SHORTEST + STEP * round).await;
         gateway = gateway.crash_and_restart().await;
-        let acks = senders.finish().await;
-        assert!(!acks.is_empty(), "round {round} had no acknowledgement");
-        acknowledged.extend(acks);
+        acknowledged.extend(senders.finish().await);
     }
     let arrived = || deliveries(&sink);
     wait::wait_until("every acknowledged event delivered", async || {
@@ -64,32 +65,43 @@ fn deliveries(sink: &Sink) -> BTreeMap<usize, BTreeSet<String>> {
 }
 
 /// Senders that go on until the gateway is gone.
-struct Senders(JoinSet<Vec<usize>>);
+struct Senders {
+    tasks: JoinSet<()>,
+    acknowledged: Arc<Mutex<Vec<usize>>>,
+}
 
 impl Senders {
     fn start(target: SocketAddr, numbers: &Arc<AtomicUsize>) -> Self {
-        let mut senders = JoinSet::new();
+        let (mut tasks, acknowledged) = (JoinSet::new(), Arc::default());
         for _ in 0..SENDERS {
-            senders.spawn(send_until_gone(target, Arc::clone(numbers)));
+            tasks.spawn(send_until_gone(target, Arc::clone(numbers), Arc::clone(&acknowledged)));
         }
-        Self(senders)
+        Self { tasks, acknowledged }
+    }
+
+    fn have_acknowledgement(&self) -> bool {
+        !self.acknowledged.lock().unwrap().is_empty()
     }
 
     /// The numbers of the events that were acknowledged.
     async fn finish(self) -> Vec<usize> {
-        self.0.join_all().await.concat()
+        self.tasks.join_all().await;
+        std::mem::take(&mut *self.acknowledged.lock().unwrap())
     }
 }
 
-async fn send_until_gone(target: SocketAddr, numbers: Arc<AtomicUsize>) -> Vec<usize> {
+async fn send_until_gone(
+    target: SocketAddr,
+    numbers: Arc<AtomicUsize>,
+    acknowledged: Arc<Mutex<Vec<usize>>>,
+) {
     let (client, base) = (client::http1(), format!("http://{target}"));
-    let mut acknowledged = Vec::new();
     loop {
         let number = numbers.fetch_add(1, Ordering::Relaxed);
         match hook(number).send(&client, &base).await {
-            Ok(answer) if answer.status == 202 => acknowledged.push(number),
+            Ok(answer) if answer.status == 202 => acknowledged.lock().unwrap().push(number),
             Ok(answer) => panic!("answered {}: {}", answer.status, answer.text()),
-            Err(_) => return acknowledged,
+            Err(_) => return,
         }
     }
 }

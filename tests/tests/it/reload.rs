@@ -16,7 +16,7 @@ use sluice_tests::{
 };
 use tokio::task::JoinSet;
 
-use crate::common::hook;
+use crate::common::{LOUD, hook};
 
 /// Every delivery says which version of the config sent it.
 const VERSIONED: &str = r#"
@@ -60,6 +60,7 @@ async fn speaker(sink: &Sink) -> Gateway {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_reloads_under_load_fail_no_request() {
+    let _alone = LOUD.lock().await;
     let sink = Sink::start().await;
     let gateway = versioned(&sink).await;
     let senders = Senders::start(gateway.addr());

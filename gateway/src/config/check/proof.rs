@@ -14,7 +14,11 @@ use crate::{
 impl Checker<'_> {
     pub(super) fn proof(&mut self, raw: raw::Signature, span: &Range<usize>) -> Option<Verify> {
         let raw::Signature { preset, scheme, secrets, public_keys, jwks, vars, url } = raw;
-        let (preset, scheme) = self.scheme(preset, scheme, span)?;
+        let Some((preset, scheme)) = self.scheme(preset, scheme, span) else {
+            // What is wrong with the secrets is worth knowing all the same.
+            secrets.map(|secrets| self.secrets(Some(secrets), span));
+            return None;
+        };
         let secrets = self.scheme_secrets(secrets, &scheme, span);
         let public_keys = self.public_keys(public_keys, jwks.is_some(), &scheme, span);
         let jwks = super::all(jwks.map(|jwks| self.secret(jwks)));
@@ -106,16 +110,22 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let keys: Vec<_> = fields.into_iter().map(|field| self.public_key(field)).collect();
+        let keys: Vec<_> = fields.into_iter().map(|field| self.public_key(field, scheme)).collect();
         keys.into_iter().collect()
     }
 
     /// Like a secret, but there is no harm in writing it into the config.
-    fn public_key(&mut self, field: Field<raw::Secret>) -> Option<Secret> {
-        match field.value? {
-            raw::Secret::String(text) => Some(Secret::new(text.into_bytes(), "inline")),
-            table @ raw::Secret::Table(_) => self.secret(Field { span: field.span, value: Some(table) }),
+    fn public_key(&mut self, field: Field<raw::Secret>, scheme: &Scheme) -> Option<Secret> {
+        let span = field.span.clone();
+        let key = match field.value? {
+            raw::Secret::String(text) => Secret::new(text.into_bytes(), "inline"),
+            table @ raw::Secret::Table(_) => self.secret(Field { span: field.span, value: Some(table) })?,
+        };
+        if let Err(why) = scheme.check_public_key(key.expose()) {
+            let problem = Problem::error(format!("the public key does not fit the scheme: {why}"));
+            self.problems.push(problem.at(&span));
         }
+        Some(key)
     }
 
     fn vars(

@@ -506,3 +506,12 @@ fn no_handshake_asks_with_a_method_of_its_own_making() {
         assert!(preset.scheme.handshake_methods().all(|method| known.contains(&method)), "{}", preset.name);
     }
 }
+
+/// Braintree's own test values: the key is the SHA-1 of the private key.
+#[tokio::test]
+async fn braintree_is_answered_with_the_public_key_and_a_signature() {
+    let bench =
+        bench("braintree", &["integration_private_key"], &[("public_key_id", "integration_public_key")]);
+    let answer = Asked::get("/in/x?bt_challenge=20f9f8ed05f77439fe955c977e4c8a53").of(&bench.ingest()).await;
+    assert_eq!(answer.brief(), (200, "integration_public_key|d9b899556c966b3f06945ec21311865d35df3ce4"));
+}

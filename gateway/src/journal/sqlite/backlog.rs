@@ -24,6 +24,9 @@ struct Lane {
     /// Rows that wait, in hand or not. Zero spares a query.
     waiting: i64,
     in_hand: HashSet<DeliveryKey>,
+    /// A replay discarded rows: some that are in hand may not wait any more, so the two cannot be compared until
+    /// nothing is in hand.
+    discarded: bool,
 }
 
 impl Backlog {
@@ -32,16 +35,21 @@ impl Backlog {
         let mut statement =
             conn.prepare("SELECT destination, count(*) FROM delivery WHERE state = 0 GROUP BY destination")?;
         let lanes = statement.query_map([], |row| {
-            let lane = Lane { waiting: row.get(1)?, in_hand: HashSet::new() };
+            let lane = Lane { waiting: row.get(1)?, ..Lane::default() };
             Ok((names.name(row.get(0)?), lane))
         })?;
         Ok(Self(Mutex::new(lanes.collect::<Result<_, _>>()?)))
     }
 
-    /// Takes in what a group has written: how many more wait, and whose attempts are no longer in hand. In one
-    /// step, so that a claim never sees the one without the other.
-    pub(super) fn publish(&self, changes: HashMap<Arc<str>, i64>, attempted: &[DeliveryKey]) {
-        if changes.is_empty() && attempted.is_empty() {
+    /// Takes in what a group has written: how many more wait, whose attempts are no longer in hand, and where a
+    /// replay discarded some. In one step, so that a claim never sees the one without the other.
+    pub(super) fn publish(
+        &self,
+        changes: HashMap<Arc<str>, i64>,
+        attempted: &[DeliveryKey],
+        discarded: &[Arc<str>],
+    ) {
+        if changes.is_empty() && attempted.is_empty() && discarded.is_empty() {
             return;
         }
         let mut lanes = self.lanes();
@@ -51,6 +59,12 @@ impl Backlog {
         for key in attempted {
             if let Some(lane) = lanes.get_mut(&key.destination) {
                 lane.in_hand.remove(key);
+                lane.discarded &= !lane.in_hand.is_empty();
+            }
+        }
+        for destination in discarded {
+            if let Some(lane) = lanes.get_mut(destination) {
+                lane.discarded = true;
             }
         }
     }
@@ -62,14 +76,14 @@ impl Backlog {
 
     /// Whether nothing waits that is not in hand already.
     pub(super) fn is_idle(&self, destination: &str) -> bool {
-        self.lanes().get(destination).is_none_or(|lane| lane.waiting <= lane.in_hand.len() as i64)
+        self.lanes().get(destination).is_none_or(Lane::is_idle)
     }
 
     /// Those in hand, if there is anything else to be found.
     fn in_hand(&self, destination: &str) -> Option<HashSet<DeliveryKey>> {
         let lanes = self.lanes();
         let lane = lanes.get(destination)?;
-        (lane.waiting > lane.in_hand.len() as i64).then(|| lane.in_hand.clone())
+        (!lane.is_idle()).then(|| lane.in_hand.clone())
     }
 
     fn lease(&self, destination: &str, found: &Found) {
@@ -81,6 +95,12 @@ impl Backlog {
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<Arc<str>, Lane>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.waiting == 0 || (!self.discarded && self.waiting <= self.in_hand.len() as i64)
     }
 }
 

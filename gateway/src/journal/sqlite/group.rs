@@ -67,6 +67,8 @@ pub(super) struct Effects {
     pub(super) attempted: Vec<DeliveryKey>,
     /// How many more deliveries wait, by destination.
     pub(super) waiting: HashMap<Arc<str>, i64>,
+    /// Destinations that waiting deliveries were discarded of.
+    pub(super) discarded: Vec<Arc<str>>,
     pub(super) depth: i64,
     pub(super) dead_letters: i64,
     pub(super) remembered: Vec<(Key, Known)>,
@@ -143,6 +145,10 @@ impl Group<'_, '_> {
             }
             Ending::RetryAt { due } => {
                 self.redo(lease.seq, *due, lease.attempt + 1)?;
+                (EventState::Waiting, None)
+            }
+            Ending::Later { due } => {
+                self.redo(lease.seq, *due, lease.attempt)?;
                 (EventState::Waiting, None)
             }
         };
@@ -294,6 +300,7 @@ impl Group<'_, '_> {
         while let Some(row) = rows.next()? {
             let destination = self.shared.names.name(row.get(0)?);
             self.count_delivery(&destination, row.get(1)?, -1);
+            self.effects.discarded.push(destination);
         }
         Ok(())
     }

@@ -137,7 +137,7 @@ impl Op {
 fn unfinished_size(ending: &Ending) -> usize {
     match ending {
         Ending::Delivered { unfinished } => unfinished.iter().map(|d| 256 + d.message.body.len()).sum(),
-        Ending::Dropped { .. } | Ending::Dead { .. } | Ending::RetryAt { .. } => 0,
+        Ending::Dropped { .. } | Ending::Dead { .. } | Ending::RetryAt { .. } | Ending::Later { .. } => 0,
     }
 }
 

@@ -119,6 +119,12 @@ impl Bench {
         self.journal().settle(Settlement { event: id, trail: vec![step(self.now())], ending });
     }
 
+    /// Settles as not dispatched at all, to be claimed again after `wait`.
+    fn put_back(&self, id: EventId, wait: Duration) {
+        let ending = Ending::Later { due: self.now() + wait };
+        self.journal().settle(Settlement { event: id, trail: Vec::new(), ending });
+    }
+
     /// Accepts and claims an event, and settles it with these deliveries left.
     async fn leave_unfinished(&self, number: usize, states: &[(&str, DeliveryState)]) -> Arc<Event> {
         let event = self.event(number);

@@ -170,7 +170,7 @@ impl Writer<'_> {
             shared.status.set_oldest(Some(first.event.received_at));
         }
         shared.feed.release(&effects.settled);
-        shared.backlog.publish(effects.waiting, &effects.attempted);
+        shared.backlog.publish(effects.waiting, &effects.attempted, &effects.discarded);
         shared.feed.publish(effects.fresh);
         if let Some(due) = effects.again {
             shared.feed.publish_again(due);

@@ -66,8 +66,11 @@ pub enum JwsAlgorithm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BodyBinding {
+    /// Its name.
     pub claim: String,
+    /// Which hash it is.
     pub hash: Derive,
+    /// How its bytes are written as text.
     pub encoding: Encoding,
     /// When it must be there.
     #[serde(default)]
@@ -90,8 +93,11 @@ pub enum Required {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UrlBinding {
+    /// Its name.
     pub claim: String,
+    /// Which hash it is.
     pub hash: Derive,
+    /// How its bytes are written as text.
     pub encoding: Encoding,
 }
 

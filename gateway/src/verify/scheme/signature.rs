@@ -10,7 +10,7 @@ use crate::verify::{
     parse::SignatureField,
     pointer::Pointer,
     source::{Field, TimestampSource},
-    template::Template,
+    template::{Coverage, Template},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,10 +57,12 @@ pub struct SignatureScheme {
 pub enum AlgorithmField {
     One(Algorithm),
     ByField {
+        /// The place whose value names the algorithm.
         from: Field,
         /// What the field's value stands for where it is missing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         default: Option<String>,
+        /// The algorithm that each value stands for; any other value is refused.
         map: BTreeMap<String, Algorithm>,
     },
 }
@@ -210,7 +212,9 @@ pub struct Requirement {
 pub struct BodyHash {
     /// Where it is.
     pub from: Field,
+    /// Which hash it is.
     pub hash: Derive,
+    /// How its bytes are written as text.
     pub encoding: Encoding,
 }
 
@@ -227,13 +231,21 @@ pub enum UrlVariants {
 
 impl SignatureScheme {
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.signed.iter().any(Template::uses_timestamp) && self.timestamp.is_none() {
-            return Err("`signed` uses `{timestamp}`, so `timestamp` must say where it is".to_owned());
+        self.check_timestamp()?;
+        self.check_algorithm()?;
+        if self.signed.iter().any(Template::signs) {
+            return Err("`signed` uses `{sign:…}`, which only answers can".to_owned());
         }
-        let covers = self.body_hash.is_some() || self.signed.iter().all(Template::covers_body);
-        if self.signs_body && !covers {
+        if self.signs_body && self.body_hash.is_none() && self.coverage() == Coverage::None {
             let what = "`signed` covers no `{body}`: anybody could change what it says";
             return Err(format!("{what}; if that is how the provider does it, write `signs_body = false`"));
+        }
+        Ok(())
+    }
+
+    fn check_timestamp(&self) -> Result<(), String> {
+        if self.signed.iter().any(Template::uses_timestamp) && self.timestamp.is_none() {
+            return Err("`signed` uses `{timestamp}`, so `timestamp` must say where it is".to_owned());
         }
         if let Some(TimestampField { from: TimestampSource::Signature(name), .. }) = &self.timestamp
             && !self.signature.parse.has_field(name)
@@ -242,6 +254,29 @@ impl SignatureScheme {
         }
         Ok(())
     }
+
+    fn check_algorithm(&self) -> Result<(), String> {
+        let all = || self.algorithm.all();
+        if all().next().is_none() {
+            return Err("`algorithm` has an empty `map`: it says which algorithms count".to_owned());
+        }
+        if all().any(Algorithm::is_asymmetric) && !all().all(Algorithm::is_asymmetric) {
+            let what = "`algorithm` mixes keyed hashes with signatures";
+            return Err(format!("{what}: a public key would pass for a secret"));
+        }
+        if all().any(Algorithm::is_plain) && !self.signed.iter().all(Template::uses_secret) {
+            return Err("`signed` must hold `{secret}`: anybody can make a plain hash without one".to_owned());
+        }
+        if all().any(Algorithm::is_asymmetric) && self.signed.iter().any(Template::uses_secret) {
+            return Err("`signed` uses `{secret}`, but the scheme has public keys only".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The bodies that are covered whichever template matches.
+    pub(in crate::verify) fn coverage(&self) -> Coverage {
+        self.signed.iter().map(Template::coverage).min().unwrap_or(Coverage::None)
+    }
 }
 
 fn yes() -> bool {
@@ -249,16 +284,27 @@ fn yes() -> bool {
 }
 
 impl AlgorithmField {
+    /// Every algorithm that counts.
+    pub fn all(&self) -> impl Iterator<Item = Algorithm> {
+        let (one, map) = match self {
+            Self::One(one) => (Some(*one), None),
+            Self::ByField { map, .. } => (None, Some(map)),
+        };
+        one.into_iter().chain(map.into_iter().flat_map(BTreeMap::values).copied())
+    }
+
     /// Whether public keys prove the signature.
     pub fn is_asymmetric(&self) -> bool {
-        match self {
-            Self::One(one) => one.is_asymmetric(),
-            Self::ByField { map, .. } => map.values().any(|one| one.is_asymmetric()),
-        }
+        self.all().any(Algorithm::is_asymmetric)
     }
 }
 
 impl Algorithm {
+    /// Whether it is a hash without a key.
+    pub fn is_plain(self) -> bool {
+        matches!(self, Self::HashMd5 | Self::HashSha1 | Self::HashSha256)
+    }
+
     /// Whether public keys prove the signature.
     pub fn is_asymmetric(self) -> bool {
         match self {

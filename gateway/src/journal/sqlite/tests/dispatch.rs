@@ -115,6 +115,34 @@ async fn retried_event_comes_back_when_it_is_due() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn event_put_back_keeps_its_attempt_and_its_trail() {
+    let mut bench = Bench::new();
+    let event = bench.event(1);
+    bench.accept(&event).await;
+    for _ in 0..2 {
+        assert_eq!(bench.claim(1).await[0].attempt, 1);
+        bench.put_back(event.id, HOUR);
+        assert_eq!(bench.state(event.id).await, EventState::Waiting);
+        assert!(bench.has_no_claim().await);
+        bench.clock.advance(HOUR);
+    }
+    assert_eq!(bench.claim(1).await[0].attempt, 1);
+    bench.settle(event.id, Ending::RetryAt { due: bench.now() });
+    assert_eq!(bench.claim(1).await[0].attempt, 2);
+    bench.put_back(event.id, HOUR);
+    assert_eq!(bench.state(event.id).await, EventState::Waiting);
+    bench.crash();
+    assert_eq!(bench.journal().health().depth, 1);
+    assert!(bench.has_no_claim().await);
+    bench.clock.advance(HOUR);
+    assert_eq!(bench.claim(1).await[0].attempt, 2);
+    bench.settle(event.id, Ending::Delivered { unfinished: Vec::new() });
+    let record = bench.journal().event(event.id).await.unwrap().unwrap();
+    assert_eq!((record.state, record.trail.len()), (EventState::Delivered, 2));
+    assert_eq!(bench.journal().health().depth, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn retries_leave_places_for_fresh_events() {
     let bench = Bench::new();
     for event in bench.accept_many(10).await {

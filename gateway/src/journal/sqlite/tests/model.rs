@@ -26,7 +26,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0..30_usize).prop_map(|delivery| Step::Append { delivery }),
         4 => (1..4_usize).prop_map(|max| Step::Claim { max }),
-        4 => (0..100_usize, 0..6_usize).prop_map(|(pick, ending)| Step::Settle { pick, ending }),
+        4 => (0..100_usize, 0..7_usize).prop_map(|(pick, ending)| Step::Settle { pick, ending }),
         3 => (0..2_usize).prop_map(|to| Step::ClaimDue { to }),
         3 => (0..100_usize, 0..3_usize).prop_map(|(pick, ending)| Step::Attempt { pick, ending }),
         1 => (0..100_usize).prop_map(|pick| Step::ReplayEvent { pick }),
@@ -165,6 +165,10 @@ impl Run {
                 Ending::RetryAt { due: now + HOUR }
             }
             4 => {
+                entry.wanted = Some((now + HOUR, entry.attempt));
+                Ending::Later { due: now + HOUR }
+            }
+            5 => {
                 entry.finished = Some(EventState::Dropped);
                 Ending::Dropped { reason: "no".into() }
             }

@@ -58,6 +58,16 @@ async fn replay_discards_what_was_left_of_the_earlier_dispatch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn replay_of_an_event_whose_delivery_is_in_hand_hides_no_other() {
+    let bench = Bench::new();
+    let event = bench.leave_unfinished(1, &[("a", bench.waiting(Duration::ZERO))]).await;
+    bench.leave_unfinished(2, &[("a", bench.waiting(HOUR))]).await;
+    assert_eq!(bench.due("a").await.deliveries.len(), 1);
+    assert!(bench.journal().replay_event(event.id, bench.now()).await.unwrap());
+    assert_eq!(bench.due("a").await.next, Some(bench.now() + HOUR));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dead_delivery_is_replayed_with_a_full_schedule() {
     let bench = Bench::new();
     let event = bench.leave_unfinished(1, &[("a", bench.dead())]).await;
