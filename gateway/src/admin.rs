@@ -16,7 +16,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, generation, journal::Journal, telemetry::Metrics};
+use crate::{clock::Clock, generation, journal::Journal, telemetry::Metrics, verify::Learned};
 
 use refusal::Refusal;
 
@@ -27,6 +27,8 @@ mod dead_letters;
 mod events;
 
 mod guard;
+
+mod learned;
 
 mod moment;
 
@@ -56,6 +58,8 @@ pub struct Admin {
     /// The token is read from here for every request, so a reload can change it.
     pub current: generation::Current,
     pub clock: Arc<dyn Clock>,
+    /// The secrets that providers have handed us.
+    pub learned: Arc<Learned>,
     pub control: Arc<dyn Control>,
 }
 
@@ -83,6 +87,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/events/{id}/replay", post(events::replay))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/replay", post(dead_letters::replay))
+        .route("/routes/{name}/learn", post(learned::expect))
+        .route("/routes/{name}/forget", post(learned::forget))
         .route("/reload", post(reload))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::guard));

@@ -20,6 +20,8 @@ pub mod schema;
 
 pub mod send;
 
+pub mod verify;
+
 /// Receives webhooks, proves who sent them, writes them down, shapes them with WebAssembly plugins, and delivers
 /// the result until it has arrived.
 #[derive(Debug, Parser)]
@@ -53,6 +55,9 @@ enum Command {
         #[command(subcommand)]
         command: dead::DeadCommand,
     },
+    /// Steers the secrets that a running gateway checks with.
+    #[command(subcommand)]
+    Verify(verify::VerifyCommand),
 }
 
 /// Runs the command line. 0: done, 1: failed while running, 2: bad usage or config.
@@ -64,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Send(args) => block_on(send::send(args)),
         Command::Events { gateway, command } => block_on(done(events::run(command, &gateway))),
         Command::Dead { gateway, command } => block_on(done(dead::run(command, &gateway))),
+        Command::Verify(command) => block_on(verify::run(command)),
     }
 }
 

@@ -264,6 +264,17 @@ fn not_toml(error: &toml::de::Error) -> Problem {
     if is_bare_text { problem.hint("text is written in quotes: `key = \"value\"`") } else { problem }
 }
 
+impl Verify {
+    /// The methods that handshakes come with.
+    pub fn handshake_methods(&self) -> impl Iterator<Item = Method> {
+        let scheme = match self {
+            Self::None => None,
+            Self::Proof(settings) => Some(&settings.scheme),
+        };
+        scheme.into_iter().flat_map(|scheme| scheme.handshake_methods())
+    }
+}
+
 impl Admin {
     pub fn is_loopback(&self) -> bool {
         match self.listen.ip() {

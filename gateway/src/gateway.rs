@@ -30,7 +30,7 @@ use crate::{
     plugin::{PluginError, PluginHost},
     reload::{self, Fingerprint},
     telemetry::Metrics,
-    verify::Keyring,
+    verify::{Keyring, Learned, PublicCaller, ReadError},
 };
 
 pub struct Gateway {
@@ -63,6 +63,8 @@ pub struct Listeners {
 pub enum StartError {
     #[error("failed to open the journal")]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Learned(#[from] ReadError),
     #[error("failed to start the plugin engine")]
     Plugins(#[from] PluginError),
     #[error(transparent)]
@@ -78,7 +80,7 @@ impl StartError {
     pub fn is_config(&self) -> bool {
         match self {
             Self::Build(_) | Self::Tls(_) | Self::Lanes(_) => true,
-            Self::Journal(_) | Self::Plugins(_) => false,
+            Self::Journal(_) | Self::Learned(_) | Self::Plugins(_) => false,
         }
     }
 }
@@ -95,9 +97,12 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let plugins = Arc::new(PluginHost::new(config.journal.path.join("plugins"), metrics.clone())?);
         let keyring = Arc::new(Keyring::new());
-        let supplies = Supplies { plugins, metrics: metrics.clone(), keyring };
         let tls = config.server.tls.as_ref().map(Tls::load).transpose()?;
         let journal: Arc<dyn Journal> = SqliteJournal::open(&config.journal, clock.clone())?;
+        // After the journal, which makes the directory and keeps other gateways out of it.
+        let learned = Arc::new(Learned::open(&config.journal.path)?);
+        let supplies =
+            Supplies { plugins, metrics: metrics.clone(), keyring, learned, caller: Arc::new(PublicCaller) };
         let first = Generation::build(1, config, &supplies, None)?;
         let lanes = Lanes::new(journal.clone(), clock.clone(), metrics.clone())?;
         lanes.apply(&first.config)?;
@@ -168,6 +173,7 @@ impl Gateway {
             metrics: self.metrics.clone(),
             current: self.current.clone(),
             clock: self.clock.clone(),
+            learned: self.supplies.learned.clone(),
             control: self.clone(),
         });
         if let Err(error) = admin::serve(socket, router, stop).await {

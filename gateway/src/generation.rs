@@ -8,12 +8,12 @@ use arc_swap::ArcSwap;
 use crate::{
     config::{self, Config},
     dispatch::Turns,
-    ingest::{RouteLimiter, RouteMetrics},
+    ingest::{HandshakeLimiter, RouteAnswers, RouteLimiter, RouteMetrics},
     pipeline::Pipeline,
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
     telemetry::{Chain, Metrics},
-    verify::{Keyring, Verifier},
+    verify::{Caller, Handshakes, Keyring, Learned, Verifier},
 };
 
 /// The generation in force. Load it once per request or event and keep what was loaded.
@@ -34,12 +34,21 @@ pub struct Supplies {
     pub metrics: Arc<Metrics>,
     /// The keys that providers publish.
     pub keyring: Arc<Keyring>,
+    /// The secrets that providers have handed us.
+    pub learned: Arc<Learned>,
+    /// Calls the URLs that providers want called.
+    pub caller: Arc<dyn Caller>,
 }
 
 /// A route with all that serves it.
 pub struct LiveRoute {
     pub config: Arc<config::Route>,
     pub verifier: Verifier,
+    pub handshakes: Handshakes,
+    /// Bounds what strangers can do with handshakes.
+    pub greeting_limiter: HandshakeLimiter,
+    /// What its senders are told.
+    pub answers: RouteAnswers,
     pub pipeline: Pipeline,
     /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
     pub limiter: Option<Arc<RouteLimiter>>,
@@ -105,8 +114,12 @@ impl LiveRoute {
         supplies: &Supplies,
         before: Option<&Arc<Self>>,
     ) -> Self {
+        let Supplies { keyring, learned, caller, .. } = supplies;
         Self {
-            verifier: Verifier::new(&config.verify, &supplies.keyring),
+            verifier: Verifier::with_learned(&config.verify, keyring, learned.of(&config.name)),
+            handshakes: Handshakes::new(&config.verify, &config.name, learned, caller),
+            greeting_limiter: HandshakeLimiter::default(),
+            answers: RouteAnswers::new(&config.respond),
             pipeline,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
             turns: Turns::carry_over(before.map(|before| &before.turns)),

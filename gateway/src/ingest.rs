@@ -6,11 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::Body;
 use tracing::{debug, error, warn};
 
+pub use answers::RouteAnswers;
+pub use handshake::HandshakeLimiter;
 pub use metrics::RouteMetrics;
 pub use rate::RouteLimiter;
 pub use rejection::{Accepted, Rejection};
@@ -26,10 +28,12 @@ use crate::{
     verify::Unverified,
 };
 use encoding::Encoding;
-use rejection::Audience;
+use rejection::{Audience, with_id};
 
+mod answers;
 mod body;
 mod encoding;
+mod handshake;
 mod metrics;
 mod rate;
 mod rejection;
@@ -45,6 +49,22 @@ pub struct Ingest {
 
 /// The `{name}` segments of a route's path.
 type Params = Vec<(String, String)>;
+
+/// How a request went that was not refused.
+enum Answered {
+    Event(Accepted),
+    /// Not an event, but a question that the route answers by itself.
+    Handshake(Response<Full<Bytes>>),
+}
+
+/// Where a request goes.
+struct Found {
+    route: Arc<LiveRoute>,
+    params: Params,
+    body_timeout: Duration,
+    /// Where only handshakes come with the request's method: those that events come with.
+    only_handshakes: Option<HeaderValue>,
+}
 
 /// A request on its way in.
 struct Arrival {
@@ -75,24 +95,29 @@ impl Ingest {
         let (parts, mut body) = request.into_parts();
         let http1 = parts.version < Version::HTTP_2;
         let waits = parts.headers.contains_key(header::EXPECT);
+        let is_head = parts.method == Method::HEAD;
         let mut route = None;
         let outcome = self.ingest(&arrival, parts, &mut body, &mut route).await;
         let route = route.as_deref();
-        let mut answer = match &outcome {
-            Ok(accepted) => self.accepted(&arrival, accepted, route),
-            Err(rejection) => self.refused(&arrival, rejection, route),
+        let mut answer = match outcome {
+            Ok(Answered::Event(accepted)) => self.accepted(&arrival, &accepted, route),
+            Ok(Answered::Handshake(answer)) => with_id(answer, arrival.id),
+            Err(rejection) => {
+                let mut answer = self.refused(&arrival, &rejection, route);
+                // Over HTTP/1 the next request begins where this body ends.
+                if http1 && !body::drain(&mut body, !waits && rejection.leaves_a_body_worth_reading()).await {
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                answer
+            }
         };
-        // Over HTTP/1 the next request begins where this body ends.
-        if let Err(rejection) = &outcome
-            && http1
-            && !body::drain(&mut body, !waits && rejection.leaves_a_body_worth_reading()).await
-        {
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if is_head {
+            *answer.body_mut() = Full::default();
         }
         answer
     }
 
-    /// Takes in one webhook. When this returns `Ok`, the event is on disk and is ours to deliver.
+    /// Takes in one webhook, or answers a handshake. When this returns an event, it is on disk and is ours to deliver.
     ///
     /// `found` is set as soon as the route is known, for whoever tells what became of the request.
     async fn ingest<B>(
@@ -101,19 +126,26 @@ impl Ingest {
         parts: Parts,
         body: &mut B,
         found: &mut Option<Arc<LiveRoute>>,
-    ) -> Result<Accepted, Rejection>
+    ) -> Result<Answered, Rejection>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let (route, params, body_timeout) = self.find_route(&parts)?;
+        let Found { route, params, body_timeout, only_handshakes } = self.find_route(&parts)?;
         let route = found.insert(route);
         let limits = body::Limits { bytes: route.config.max_body, time: body_timeout };
         let encoding = Encoding::of(&parts.headers)?;
-        body::check_announced(&parts, body, limits)?;
+        // Some providers ask with a POST that has neither a body nor a word about it.
+        body::check_announced(&parts, body, limits, !route.handshakes.take(&parts.method))?;
         let (sent, _held) = body::read(body, limits, &self.room).await?;
 
         let request = unverified(arrival, route, params, parts, sent);
+        if let Some(rule) = route.handshakes.find(&request) {
+            return self.shake_hands(route, rule, request, arrival.at).await;
+        }
+        if let Some(allow) = only_handshakes {
+            return Err(Rejection::MethodNotAllowed { method: request.method, allow });
+        }
         let genuine = route.verifier.verify(request, arrival.at).await.map_err(Rejection::Refused)?;
         // Only now: what forgers send must not use up the sender's rate.
         if let Some(limiter) = &route.limiter {
@@ -122,21 +154,21 @@ impl Ingest {
         let plain = encoding.undo(genuine.body(), limits.bytes).await?;
         let event = Arc::new(genuine.into_event(plain));
         let appended = self.journal.append(event, route.config.dedupe).await.map_err(Rejection::Journal)?;
-        Ok(match appended {
+        Ok(Answered::Event(match appended {
             Appended::New => Accepted::New(arrival.id),
             Appended::Duplicate(first) => Accepted::Duplicate(first),
-        })
+        }))
     }
 
     /// Finds the route in the generation that is current now. The request stays in it from here on.
-    fn find_route(&self, parts: &Parts) -> Result<(Arc<LiveRoute>, Params, Duration), Rejection> {
+    fn find_route(&self, parts: &Parts) -> Result<Found, Rejection> {
         let generation = self.current.load();
         let server = &generation.config.server;
         let size = header_size(parts);
         if size > server.max_headers {
             return Err(Rejection::HeadersTooLarge { size, limit: server.max_headers });
         }
-        let RouteMatch { name, params, .. } = generation
+        let RouteMatch { name, params, only_handshakes, .. } = generation
             .router
             .find(&parts.method, host(parts), parts.uri.path())
             .map_err(|no_route| match no_route {
@@ -147,7 +179,7 @@ impl Ingest {
             })?;
         let route =
             generation.routes.get(name).expect("a generation has a live route for each of its routes");
-        Ok((route.clone(), params, server.body_timeout))
+        Ok(Found { route: route.clone(), params, body_timeout: server.body_timeout, only_handshakes })
     }
 
     fn accepted(
@@ -156,11 +188,10 @@ impl Ingest {
         accepted: &Accepted,
         route: Option<&LiveRoute>,
     ) -> Response<Full<Bytes>> {
-        if let Some(route) = route {
-            route.metrics.count(accepted, seconds(arrival.since.elapsed()));
-            debug!(event = %accepted.id(), route = %route.config.name, duplicate = accepted.is_duplicate(), "event accepted");
-        }
-        accepted.answer(arrival.id)
+        let Some(route) = route else { return accepted.answer(arrival.id) };
+        route.metrics.count(accepted, seconds(arrival.since.elapsed()));
+        debug!(event = %accepted.id(), route = %route.config.name, duplicate = accepted.is_duplicate(), "event accepted");
+        route.answers.accepted(accepted, arrival.id)
     }
 
     fn refused(
@@ -169,6 +200,7 @@ impl Ingest {
         rejection: &Rejection,
         route: Option<&LiveRoute>,
     ) -> Response<Full<Bytes>> {
+        let own_status = route.and_then(|route| route.answers.refused);
         let route = route.map_or_else(|| Arc::from(""), |route| route.config.name.clone());
         let (request, code, detail) = (arrival.id, rejection.code(), rejection.detail());
         match rejection.audience() {
@@ -177,7 +209,7 @@ impl Ingest {
             Audience::Nobody => debug!(%request, %route, code, detail, "request refused"),
         }
         self.metrics.refused.get_or_create(&RefusalLabels { route, reason: code }).inc();
-        rejection.answer(arrival.id)
+        rejection.answer(arrival.id, own_status)
     }
 
     /// Refuses what never became a request; the answer is for the listener to write out.

@@ -24,6 +24,9 @@ pub struct RouteMatch<'r> {
     pub name: &'r Arc<str>,
     /// The `{name}` segments, percent-decoded.
     pub params: Vec<(String, String)>,
+    /// Where the method is not one of the route's own, but one that handshakes come with: those that are, as the
+    /// `allow` header has them. What fits no handshake is to be answered with it.
+    pub only_handshakes: Option<HeaderValue>,
 }
 
 /// Why there is none.
@@ -76,7 +79,10 @@ struct Endpoint {
 struct Entry {
     index: usize,
     name: Arc<str>,
+    /// Those that events come with.
     methods: Vec<Method>,
+    /// Others, which only handshakes come with.
+    greetings: Vec<Method>,
     /// Names of the `{name}` segments, in order.
     params: Vec<String>,
 }
@@ -111,11 +117,12 @@ impl Router {
         let entry = endpoint
             .routes
             .iter()
-            .find(|entry| entry.methods.contains(method))
+            .find(|entry| entry.takes(method))
             .ok_or_else(|| NoRoute::MethodNotAllowed { allow: endpoint.allow() })?;
         let values = values.into_iter().map(|value| percent_decode(value).into_owned());
         let params = entry.params.iter().cloned().zip(values).collect();
-        Ok(RouteMatch { index: entry.index, name: &entry.name, params })
+        let only_handshakes = (!entry.methods.contains(method)).then(|| endpoint.allow());
+        Ok(RouteMatch { index: entry.index, name: &entry.name, params, only_handshakes })
     }
 
     fn of_host(&self, host: Option<&str>) -> Option<&Node> {
@@ -190,8 +197,10 @@ impl Endpoint {
         route: &config::Route,
         params: Vec<String>,
     ) -> Result<(), RouteConflict> {
+        let own = |method: &Method| route.methods.contains(method);
+        let greetings: Vec<_> = route.verify.handshake_methods().filter(|method| !own(method)).collect();
         for entry in &self.routes {
-            if let Some(method) = entry.methods.iter().find(|method| route.methods.contains(method)) {
+            if let Some(method) = route.methods.iter().chain(&greetings).find(|method| entry.takes(method)) {
                 return Err(RouteConflict::Overlap {
                     first: entry.name.clone(),
                     second: route.name.clone(),
@@ -200,7 +209,8 @@ impl Endpoint {
                 });
             }
         }
-        self.routes.push(Entry { index, name: route.name.clone(), methods: route.methods.clone(), params });
+        let (name, methods) = (route.name.clone(), route.methods.clone());
+        self.routes.push(Entry { index, name, methods, greetings, params });
         Ok(())
     }
 
@@ -213,6 +223,12 @@ impl Endpoint {
             self.routes.iter().flat_map(|entry| &entry.methods).map(Method::as_str).collect();
         // Methods are tokens, and so is a list of them.
         HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+impl Entry {
+    fn takes(&self, method: &Method) -> bool {
+        self.methods.contains(method) || self.greetings.contains(method)
     }
 }
 
@@ -342,6 +358,21 @@ mod tests {
         let router = Router::build(&[Arc::new(route("post", "/a/{x}")), Arc::new(get)]).unwrap();
         let found = router.find(&Method::GET, None, "/a/1").unwrap();
         assert_eq!((found.index, found.params), (1, vec![("y".to_owned(), "1".to_owned())]));
+    }
+
+    #[test]
+    fn methods_of_handshakes_lead_to_the_route_and_are_not_among_those_allowed() {
+        let verify = crate::verify::tests::by_preset("dropbox", &["x"]);
+        let dropbox = config::Route { verify, ..route("dropbox", "/a") };
+        let router = Router::build(&[Arc::new(dropbox.clone())]).unwrap();
+        let allow = HeaderValue::from_static("POST");
+        assert_eq!(router.find(&Method::POST, None, "/a").unwrap().only_handshakes, None);
+        assert_eq!(router.find(&Method::GET, None, "/a").unwrap().only_handshakes, Some(allow.clone()));
+        assert_eq!(router.find(&Method::HEAD, None, "/a"), Err(NoRoute::MethodNotAllowed { allow }));
+
+        let get = config::Route { methods: vec![Method::GET], ..route("get", "/a") };
+        let conflict = Router::build(&[Arc::new(dropbox), Arc::new(get)]).err().unwrap();
+        assert_eq!(conflict.to_string(), "routes `dropbox` and `get` both take GET `/a`");
     }
 
     #[test]

@@ -14,7 +14,10 @@ use http::{
 use std::sync::Arc;
 
 pub use self::{
+    confirm::{Caller, PublicCaller},
+    handshake::{Handshakes, Reply, Rule, Unanswered},
     keyring::Keyring,
+    learned::{LearnError, Learned, LearnedSecrets, ReadError},
     settings::{PublicUrl, Settings},
     signer::{SignError, Signer},
     vars::Vars,
@@ -26,21 +29,27 @@ use crate::{
     config,
     event::{Event, EventId, Headers},
 };
+use learning::Learning;
 use pointer::Pointer;
 use reader::Reader;
-use scheme::{Family, Field, Fields};
+use scheme::{Family, Field, Fields, Needs};
 use signature::SignatureCheck;
 use token::TokenCheck;
 
 pub mod scheme;
 
 mod canonical;
+mod charset;
+mod confirm;
 mod digest;
 mod document;
 mod encoding;
+mod handshake;
 mod held;
 mod hmac;
 mod keyring;
+mod learned;
+mod learning;
 mod parse;
 mod pointer;
 mod preset;
@@ -95,9 +104,15 @@ pub struct Genuine<'v> {
 
 /// A route's proof of origin, ready to be checked.
 pub struct Verifier {
-    check: Check,
+    check: Held,
     facts: Facts,
     vars: Vars,
+}
+
+enum Held {
+    Fixed(Check),
+    /// The provider may hand us secrets at any time.
+    Learning(Box<Learning>),
 }
 
 enum Check {
@@ -168,12 +183,27 @@ pub enum Refused {
 impl Verifier {
     /// `keyring` fetches the keys that providers publish.
     pub fn new(config: &config::Verify, keyring: &Arc<Keyring>) -> Self {
+        Self::with_learned(config, keyring, Arc::default())
+    }
+
+    /// As [`new`](Self::new), for a route whose provider may hand us secrets: those count from the moment that they
+    /// are learned.
+    pub fn with_learned(
+        config: &config::Verify,
+        keyring: &Arc<Keyring>,
+        learned: Arc<LearnedSecrets>,
+    ) -> Self {
         match config {
             config::Verify::None => {
-                Self { check: Check::Open, facts: Facts::default(), vars: Vars::default() }
+                Self { check: Held::Fixed(Check::Open), facts: Facts::default(), vars: Vars::default() }
             }
             config::Verify::Proof(settings) => Self {
-                check: Check::new(settings, keyring),
+                check: match settings.scheme.needs() {
+                    Needs::LearnedSecrets => {
+                        Held::Learning(Box::new(Learning::new(settings, keyring, learned)))
+                    }
+                    _ => Held::Fixed(Check::new(settings, keyring)),
+                },
                 facts: Facts::new(&settings.scheme.common.id, &settings.scheme.common.event_type),
                 vars: settings.vars.clone(),
             },
@@ -200,7 +230,15 @@ impl Verifier {
         witness: &mut impl Witness,
     ) -> Result<Genuine<'_>, Refused> {
         let reader = Reader::new(&request, &self.vars);
-        let matched = match &self.check {
+        let made;
+        let check = match &self.check {
+            Held::Fixed(check) => check,
+            Held::Learning(learning) => {
+                made = learning.current();
+                &made.check
+            }
+        };
+        let matched = match check {
             Check::Open => None,
             Check::Signature(check) => check.check(&reader, now, witness).await?,
             Check::Token(check) => {
@@ -228,6 +266,11 @@ impl Check {
 }
 
 impl Genuine<'_> {
+    /// The request, without what proved it.
+    pub fn request(&self) -> &Unverified {
+        &self.request
+    }
+
     /// The bytes as they were sent.
     pub fn body(&self) -> &Bytes {
         &self.request.body

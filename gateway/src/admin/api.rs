@@ -135,6 +135,21 @@ pub struct Reloaded {
     pub generation: u64,
 }
 
+/// The answer to `POST /routes/{name}/learn`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expecting {
+    pub route: String,
+    /// Until when it takes secrets that its provider hands it.
+    #[serde(with = "rfc3339")]
+    pub until: Timestamp,
+}
+
+/// The answer to `POST /routes/{name}/forget`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    pub forgotten: usize,
+}
+
 /// The answer of `/healthz` and `/readyz` when all is well.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Status {

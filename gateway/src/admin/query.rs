@@ -1,6 +1,6 @@
 //! What an operator asks for, read strictly: a misspelt filter must not widen what is listed or replayed.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use axum::{extract::Query, http::Uri};
 use clap::ValueEnum;
@@ -16,6 +16,12 @@ const LIMITS: RangeInclusive<usize> = 1..=1000;
 
 /// How many entries a list has unless more are asked for.
 const DEFAULT_LIMIT: usize = 100;
+
+/// For how long a route takes new secrets unless it is said.
+const LEARNING: Duration = Duration::from_secs(10 * 60);
+
+/// Whoever finds the route meanwhile can put in a secret of his own: it is to be a while, not a state.
+const LONGEST_LEARNING: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +45,17 @@ pub(super) enum QueryError {
 /// For paths that take no query.
 pub(super) fn none(uri: &Uri) -> Result<(), QueryError> {
     Keys::read(uri, &[]).map(|_| ())
+}
+
+/// For how long a route takes new secrets.
+pub(super) fn learn(uri: &Uri) -> Result<Duration, QueryError> {
+    let mut keys = Keys::read(uri, &["for"])?;
+    let time = |text: &str| {
+        let time = humantime::parse_duration(text).ok();
+        let time = time.filter(|time| !time.is_zero() && *time <= LONGEST_LEARNING);
+        time.ok_or_else(|| "a time such as `10m`, up to 24h".to_owned())
+    };
+    Ok(keys.parsed("for", time)?.unwrap_or(LEARNING))
 }
 
 pub(super) fn events(uri: &Uri, now: Timestamp) -> Result<EventFilter, QueryError> {

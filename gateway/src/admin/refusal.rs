@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{api::Problem, query::QueryError};
-use crate::{event::EventId, journal::JournalError, telemetry::Chain};
+use crate::{event::EventId, journal::JournalError, telemetry::Chain, verify::LearnError};
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +36,14 @@ pub(super) enum Refusal {
     BadId { text: String },
     #[error("there is no event `{id}`: it was never accepted here, or is older than `[journal] retain`")]
     NoSuchEvent { id: EventId },
+    #[error("there is no route `{name}`; `[[routes]]` in the config names them")]
+    NoSuchRoute { name: String },
+    #[error("the provider of route `{name}` hands over no secrets; give them to the route in `secrets`")]
+    LearnsNothing { name: String },
+    #[error("the secrets are not forgotten")]
+    NotForgotten(#[source] LearnError),
+    #[error("the secrets may or may not be forgotten: the gateway is shutting down")]
+    ForgetInterrupted,
     #[error("{reason}")]
     ReloadRefused { reason: String },
     #[error("{reason}")]
@@ -56,6 +64,10 @@ impl Refusal {
             Self::BadBody(rejection) => (rejection.status(), "bad_body"),
             Self::BadId { .. } => (StatusCode::BAD_REQUEST, "bad_id"),
             Self::NoSuchEvent { .. } => (StatusCode::NOT_FOUND, "event_not_found"),
+            Self::NoSuchRoute { .. } => (StatusCode::NOT_FOUND, "route_not_found"),
+            Self::LearnsNothing { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "learns_nothing"),
+            Self::NotForgotten(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not_forgotten"),
+            Self::ForgetInterrupted => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::ReloadRefused { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "reload_refused"),
             Self::NotReady { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
             Self::Journal(error) => journal_status(error),

@@ -31,7 +31,7 @@ use crate::{
     },
     route::Router,
     telemetry::Metrics,
-    verify::Proof,
+    verify::{Learned, Proof},
 };
 
 /// 2026-03-01T12:00:00Z.
@@ -46,6 +46,7 @@ pub(crate) struct Bench {
     pub(crate) journal: Arc<FakeJournal>,
     pub(crate) control: Arc<FakeControl>,
     pub(crate) current: Current,
+    pub(crate) learned: Arc<Learned>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: JoinHandle<std::io::Result<()>>,
 }
@@ -58,18 +59,31 @@ impl Bench {
     pub(crate) async fn with_token(token: Option<&str>) -> Self {
         let (journal, control) = (Arc::<FakeJournal>::default(), Arc::<FakeControl>::default());
         let current: Current = Arc::new(ArcSwap::from_pointee(generation(1, token)));
+        let learned = Arc::<Learned>::default();
         let admin = Admin {
             journal: journal.clone(),
             metrics: Arc::new(Metrics::new()),
             current: current.clone(),
             clock: Arc::new(ManualClock::at(NOW)),
+            learned: learned.clone(),
             control: control.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(serve(listener, router(admin), shutdown.clone()));
-        Self { address, journal, control, current, shutdown, served }
+        Self { address, journal, control, current, learned, shutdown, served }
+    }
+
+    /// With a route whose provider hands us its secret.
+    pub(crate) async fn with_learning_route(name: &str) -> Self {
+        let bench = Self::open().await;
+        let mut generation = generation(1, None);
+        let verify = crate::verify::tests::by_preset("asana", &[]);
+        let route = config::Route { verify, ..crate::ingest::tests::route(name, "/in") };
+        generation.config.routes.push(Arc::new(route));
+        bench.current.store(Arc::new(generation));
+        bench
     }
 
     pub(crate) fn url(&self) -> String {

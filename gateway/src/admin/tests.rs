@@ -346,3 +346,31 @@ fn config_in_a_log_line_shows_no_secret() {
         assert!(!text.contains(secret) && !text.contains(as_bytes.trim_matches(['[', ']'])), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_route_is_told_to_take_new_secrets_for_a_while() {
+    let bench = Bench::with_learning_route("asana").await;
+    let answer = post(&bench, "/routes/asana/learn", "").await.json();
+    assert_eq!(answer, json!({"route": "asana", "until": "2026-03-01T12:10:00.000Z"}));
+    let answer = post(&bench, "/routes/asana/learn?for=1h", "").await.json();
+    assert_eq!(answer["until"], "2026-03-01T13:00:00.000Z");
+    let last = NOW + Duration::from_secs(3599);
+    bench.learned.learn("asana", "given", true, last).unwrap();
+    assert!(bench.learned.learn("asana", "late", true, last + Duration::from_secs(1)).is_err());
+    assert_eq!(post(&bench, "/routes/asana/forget", "").await.json(), json!({"forgotten": 1}));
+    assert_eq!(post(&bench, "/routes/asana/forget", "").await.json(), json!({"forgotten": 0}));
+}
+
+#[tokio::test]
+async fn learning_is_refused_where_it_makes_no_sense() {
+    let bench = Bench::with_learning_route("asana").await;
+    for time in ["0s", "25h", "soon"] {
+        post(&bench, &format!("/routes/asana/learn?for={time}"), "").await.expect(400, "bad_query");
+    }
+    post(&bench, "/routes/notion/learn", "").await.expect(404, "route_not_found");
+    post(&bench, "/routes/notion/forget", "").await.expect(404, "route_not_found");
+    let mut generation = generation(1, None);
+    generation.config.routes.push(Arc::new(crate::ingest::tests::route("open", "/in")));
+    bench.current.store(Arc::new(generation));
+    post(&bench, "/routes/open/learn", "").await.expect(422, "learns_nothing");
+}

@@ -86,13 +86,16 @@ impl Connection {
         path: &[&str],
         query: &[(&str, Option<String>)],
     ) -> Result<Bytes, ConnectionError> {
-        let mut url = self.at(path);
-        for (key, value) in query {
-            if let Some(value) = value {
-                url.query_pairs_mut().append_pair(key, value);
-            }
-        }
-        self.send(Method::GET, url, Vec::new()).await
+        self.send(Method::GET, self.at_with(path, query), Vec::new()).await
+    }
+
+    /// Asks for something to be done that needs no more words than a query has.
+    pub(super) async fn ask(
+        &self,
+        path: &[&str],
+        query: &[(&str, Option<String>)],
+    ) -> Result<Bytes, ConnectionError> {
+        self.send(Method::POST, self.at_with(path, query), Vec::new()).await
     }
 
     pub(super) async fn post(&self, path: &[&str], body: &impl Serialize) -> Result<Bytes, ConnectionError> {
@@ -112,6 +115,16 @@ impl Connection {
         // `new` has made sure that the URL has a path.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    fn at_with(&self, path: &[&str], query: &[(&str, Option<String>)]) -> Url {
+        let mut url = self.at(path);
+        for (key, value) in query {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(key, value);
+            }
         }
         url
     }

@@ -19,7 +19,7 @@ use crate::{
     listener::tls::Tls,
     plugin::PluginHost,
     telemetry::{Chain, LogArgs, Metrics},
-    verify::Keyring,
+    verify::{Keyring, PublicCaller},
 };
 
 #[derive(Debug, clap::Args)]
@@ -62,8 +62,13 @@ pub fn check_plugins(config: &Config) -> Vec<String> {
     let metrics = Arc::new(Metrics::new());
     let generation = match PluginHost::new(config.journal.path.join("plugins"), metrics.clone()) {
         Ok(plugins) => {
-            let supplies =
-                Supplies { plugins: Arc::new(plugins), metrics, keyring: Arc::new(Keyring::new()) };
+            let supplies = Supplies {
+                plugins: Arc::new(plugins),
+                metrics,
+                keyring: Arc::new(Keyring::new()),
+                learned: Arc::default(),
+                caller: Arc::new(PublicCaller),
+            };
             Generation::build(1, config.clone(), &supplies, None)
                 .map_or_else(|error| error.problems(), |_| Vec::new())
         }

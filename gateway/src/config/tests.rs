@@ -686,6 +686,17 @@ fn routes_that_match_the_same_requests_are_refused() {
 }
 
 #[test]
+fn methods_of_handshakes_count_where_routes_match_the_same_requests() {
+    let text = two_routes("path = \"/r\"\nmethods = [\"GET\"]");
+    let text = text.replacen("preset = \"github\"", "preset = \"dropbox\"", 1);
+    refuses_line(
+        &text,
+        "sluice.toml:13:8: route `s` matches what route `r` matches: GET /r \
+         (hint: give one of them another path, host or method)",
+    );
+}
+
+#[test]
 fn routes_that_differ_in_host_or_method_live_side_by_side() {
     for keys in ["path = \"/r\"\nhost = \"a.com\"", "path = \"/r\"\nmethods = [\"PUT\"]", "path = \"/{r}\""] {
         warns(&two_routes(keys), &[]);

@@ -32,7 +32,7 @@ use crate::{
     config::{self, Admin, Config, Destination, OnError, Server, Verify},
     event::{Event, EventId, Headers},
     generation::{Current, Generation, LiveRoute, Supplies},
-    ingest::RouteMetrics,
+    ingest::{HandshakeLimiter, RouteAnswers, RouteMetrics},
     journal::*,
     lane::Lanes,
     pipeline::Pipeline,
@@ -40,7 +40,7 @@ use crate::{
     route::Router,
     telemetry::Metrics,
     verify::scheme::Respond,
-    verify::{Proof, Verifier},
+    verify::{Handshakes, Proof, Verifier},
 };
 
 pub(crate) const ROUTE: &str = "github";
@@ -530,8 +530,13 @@ pub(crate) fn with_guests(
         Arc::new(config::Route { name, path, pipeline: vec![step], ..plain })
     };
     config.routes = guests.iter().map(route).collect();
-    let (plugins, metrics) = (rig.host.clone(), rig.metrics.clone());
-    let supplies = Supplies { plugins, metrics, keyring: Arc::default() };
+    let supplies = Supplies {
+        plugins: rig.host.clone(),
+        metrics: rig.metrics.clone(),
+        keyring: Arc::default(),
+        learned: Arc::default(),
+        caller: Arc::new(crate::verify::PublicCaller),
+    };
     Generation::build(1, config, &supplies, previous).unwrap()
 }
 
@@ -541,6 +546,9 @@ pub(crate) fn current(config: Config) -> Current {
         let live = LiveRoute {
             config: route.clone(),
             verifier: Verifier::new(&route.verify, &Arc::default()),
+            handshakes: Handshakes::default(),
+            greeting_limiter: HandshakeLimiter::default(),
+            answers: RouteAnswers::default(),
             pipeline: Pipeline::default(),
             limiter: None,
             turns: Turns::new(),

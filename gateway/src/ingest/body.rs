@@ -68,11 +68,17 @@ impl Held<'_> {
     }
 }
 
-/// Refuses a body for what its headers say, before any of it is read.
-pub(super) fn check_announced(parts: &Parts, body: &impl Body, limits: Limits) -> Result<(), Rejection> {
+/// Refuses a body for what its headers say, before any of it is read. Where it `must_say` how long it is, one that does
+/// not say is refused; else it is taken for empty, as HTTP has it.
+pub(super) fn check_announced(
+    parts: &Parts,
+    body: &impl Body,
+    limits: Limits,
+    must_say: bool,
+) -> Result<(), Rejection> {
     let takes_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     let announced = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
-    if takes_body && !announced && parts.version < Version::HTTP_2 {
+    if must_say && takes_body && !announced && parts.version < Version::HTTP_2 {
         return Err(Rejection::LengthRequired);
     }
     if body.size_hint().lower() > limits.bytes as u64 {

@@ -9,14 +9,18 @@ use http::{
 };
 use http_body_util::Full;
 
-use crate::{event::EventId, journal::JournalError, verify::Refused};
+use crate::{
+    event::EventId,
+    journal::JournalError,
+    verify::{Refused, Unanswered},
+};
 
 /// How long a sender is asked to wait when the fault is ours and nobody knows how long it will last.
 const RETRY_AFTER_OURS: Duration = Duration::from_secs(30);
 /// How long a sender is asked to wait for a free connection.
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(1);
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A webhook that was let in. It is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,9 @@ pub enum Rejection {
     Busy,
     #[error(transparent)]
     Refused(Refused),
+    /// A question that the route will not answer; `about` is what it was for.
+    #[error("{about}")]
+    Handshake { about: String, source: Unanswered },
     #[error(transparent)]
     Journal(JournalError),
 }
@@ -90,20 +97,36 @@ impl Accepted {
         matches!(self, Self::Duplicate(_))
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::New(_) => StatusCode::ACCEPTED,
+            Self::Duplicate(_) => StatusCode::OK,
+        }
+    }
+
     pub(super) fn answer(&self, request: EventId) -> Response<Full<Bytes>> {
         match self {
-            Self::New(id) => respond(StatusCode::ACCEPTED, format!(r#"{{"id":"{id}"}}"#), request),
+            Self::New(id) => respond(self.status(), format!(r#"{{"id":"{id}"}}"#), request),
             Self::Duplicate(id) => {
-                respond(StatusCode::OK, format!(r#"{{"id":"{id}","duplicate":true}}"#), request)
+                respond(self.status(), format!(r#"{{"id":"{id}","duplicate":true}}"#), request)
             }
         }
     }
 }
 
 impl Rejection {
-    /// The answer for the sender.
-    pub fn answer(&self, request: EventId) -> Response<Full<Bytes>> {
+    /// The answer for the sender; `refused` is what the route answers instead of 401.
+    pub fn answer(&self, request: EventId, refused: Option<StatusCode>) -> Response<Full<Bytes>> {
+        if let Self::Handshake { source, .. } = self
+            && let Some(status) = source.refusal()
+        {
+            return empty(status, request);
+        }
         let Told { status, code, message, header } = self.told();
+        let status = match status {
+            StatusCode::UNAUTHORIZED => refused.unwrap_or(status),
+            other => other,
+        };
         let body = format!(r#"{{"code":"{code}","message":"{message}","request_id":"{request}"}}"#);
         let mut response = respond(status, body, request);
         response.headers_mut().extend(header);
@@ -156,6 +179,10 @@ impl Rejection {
                 Told::new(S::SERVICE_UNAVAILABLE, "busy", "too much at once").retry_after(RETRY_AFTER_BUSY)
             }
             Self::Refused(refused) => told_of_refusal(refused),
+            Self::Handshake { source, .. } => {
+                let status = source.refusal().unwrap_or(S::SERVICE_UNAVAILABLE);
+                Told::new(status, "unavailable", "not ready for this route").retry_after(RETRY_AFTER_OURS)
+            }
             Self::Journal(error) => told_of_journal(error),
         }
     }
@@ -164,6 +191,7 @@ impl Rejection {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(refused) => refused.code(),
+            Self::Handshake { source, .. } => source.code(),
             Self::Journal(error) => match error {
                 JournalError::Full(_) => "journal_full",
                 JournalError::Poisoned(_) => "journal_poisoned",
@@ -204,6 +232,7 @@ impl Rejection {
     pub(super) fn audience(&self) -> Audience {
         match self {
             Self::Journal(_) | Self::Refused(Refused::NoActiveSecret) => Audience::Operator,
+            Self::Handshake { source, .. } if source.refusal().is_none() => Audience::Operator,
             Self::NotFound { .. }
             | Self::MethodNotAllowed { .. }
             | Self::HeaderTimeout { .. }
@@ -217,6 +246,7 @@ impl Rejection {
             | Self::BodyIncomplete { .. }
             | Self::BodyUndecodable { .. }
             | Self::RateLimited { .. }
+            | Self::Handshake { .. }
             | Self::Refused(_) => Audience::Sender,
         }
     }
@@ -289,10 +319,21 @@ impl Told {
 fn respond(status: StatusCode, body: String, request: EventId) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    with_id(response, request)
+}
+
+/// Who asks in the wrong way learns nothing, and a provider looks at the status alone.
+fn empty(status: StatusCode, request: EventId) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    with_id(response, request)
+}
+
+/// The answer with the request's id, which the log has too.
+pub(super) fn with_id(mut response: Response<Full<Bytes>>, request: EventId) -> Response<Full<Bytes>> {
     if let Ok(id) = HeaderValue::try_from(request.to_string()) {
-        headers.insert(X_REQUEST_ID, id);
+        response.headers_mut().insert(X_REQUEST_ID, id);
     }
     response
 }
@@ -311,13 +352,14 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::verify::LearnError;
 
     const HTTP_API: &str = include_str!("../../../docs/reference/http-api.md");
 
     /// Status, the header that goes with it, and the body with the id cut out.
     async fn told(rejection: Rejection) -> (u16, Option<String>, String) {
         let id = EventId::from_bytes([7; 16]);
-        let response = rejection.answer(id);
+        let response = rejection.answer(id, None);
         assert_eq!(response.headers()[X_REQUEST_ID], id.to_string());
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         let status = response.status().as_u16();
@@ -463,6 +505,35 @@ mod tests {
                 refused.code()
             );
             assert_eq!(told(Rejection::Refused(refused)).await, first);
+        }
+    }
+
+    #[test]
+    fn a_route_may_refuse_with_a_status_of_its_own_but_not_for_our_mistakes() {
+        let id = EventId::from_bytes([7; 16]);
+        let status =
+            |rejection: Rejection| rejection.answer(id, StatusCode::from_u16(498).ok()).status().as_u16();
+        assert_eq!(status(Rejection::Refused(Refused::SignatureInvalid)), 498);
+        assert_eq!(status(Rejection::Refused(Refused::NoActiveSecret)), 503);
+        assert_eq!(status(Rejection::Busy), 503);
+    }
+
+    #[test]
+    fn every_reason_not_to_answer_a_handshake_is_documented() {
+        let field = || "query:x".to_owned();
+        for (source, status) in [
+            (Unanswered::Demand { field: field(), why: "", status: StatusCode::BAD_REQUEST }, 400),
+            (Unanswered::Unexpected(LearnError::NotExpected), 403),
+            (Unanswered::ForeignUrl { field: field() }, 403),
+            (Unanswered::NotKept(LearnError::NotExpected), 503),
+            (Unanswered::Unconfirmed { field: field(), why: String::new() }, 503),
+            (Unanswered::NoActiveSecret, 503),
+        ] {
+            let rejection = Rejection::Handshake { about: "x".to_owned(), source };
+            let answer = rejection.answer(EventId::from_bytes([7; 16]), None);
+            assert_eq!(answer.status().as_u16(), status);
+            assert_eq!(answer.headers().contains_key(RETRY_AFTER), status == 503);
+            assert!(HTTP_API.contains(&format!("`{}`", rejection.code())), "{}", rejection.code());
         }
     }
 

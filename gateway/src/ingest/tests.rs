@@ -28,7 +28,7 @@ use crate::{
     route::Router,
     verify::scheme::Respond,
     verify::{
-        Verifier,
+        Caller, Handshakes, Learned, PublicCaller, Verifier,
         tests::{by_preset, signed},
     },
 };
@@ -139,9 +139,11 @@ impl Journal for FakeJournal {
 pub(crate) struct Bench {
     pub(crate) journal: Arc<FakeJournal>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) learned: Arc<Learned>,
+    pub(crate) caller: Arc<dyn Caller>,
+    pub(crate) clock: Arc<ManualClock>,
     routes: Vec<config::Route>,
     server: Server,
-    now: Timestamp,
 }
 
 impl Bench {
@@ -161,8 +163,15 @@ impl Bench {
             gate: Semaphore::new(100),
             begun: AtomicUsize::new(0),
         };
-        let now = Timestamp::from_millis(1_700_000_000_000);
-        Self { journal: Arc::new(journal), metrics: Arc::default(), routes, server, now }
+        Self {
+            journal: Arc::new(journal),
+            metrics: Arc::default(),
+            learned: Arc::default(),
+            caller: Arc::new(PublicCaller),
+            clock: Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000))),
+            routes,
+            server,
+        }
     }
 
     /// One route that anybody may send to, at `/in`.
@@ -171,7 +180,7 @@ impl Bench {
     }
 
     pub(crate) fn now(self, now: Timestamp) -> Self {
-        Self { now, ..self }
+        Self { clock: Arc::new(ManualClock::at(now)), ..self }
     }
 
     pub(crate) fn server(mut self, change: impl FnOnce(&mut Server)) -> Self {
@@ -182,7 +191,10 @@ impl Bench {
     fn live(&self, config: &Arc<config::Route>) -> (Arc<str>, Arc<LiveRoute>) {
         let live = LiveRoute {
             config: config.clone(),
-            verifier: Verifier::new(&config.verify, &Arc::default()),
+            verifier: Verifier::with_learned(&config.verify, &Arc::default(), self.learned.of(&config.name)),
+            handshakes: Handshakes::new(&config.verify, &config.name, &self.learned, &self.caller),
+            greeting_limiter: HandshakeLimiter::default(),
+            answers: RouteAnswers::new(&config.respond),
             pipeline: Pipeline::default(),
             limiter: RouteLimiter::carry_over(config.rate, None),
             turns: Turns::new(),
@@ -197,8 +209,7 @@ impl Bench {
 
     /// Goes by whatever generation is current.
     pub(crate) fn ingest_of(&self, current: Current) -> Arc<Ingest> {
-        let clock = Arc::new(ManualClock::at(self.now));
-        Arc::new(Ingest::new(current, self.journal.clone(), clock, self.metrics.clone()))
+        Arc::new(Ingest::new(current, self.journal.clone(), self.clock.clone(), self.metrics.clone()))
     }
 
     pub(crate) fn generation(&self) -> Generation {

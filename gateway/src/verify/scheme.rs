@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -231,7 +232,14 @@ impl Scheme {
         }
     }
 
+    /// The methods that handshakes come with, whatever the route's own are.
+    pub fn handshake_methods(&self) -> impl Iterator<Item = Method> {
+        self.common.handshake.iter().map(Handshake::http_method)
+    }
+
     fn check(&self) -> Result<(), String> {
+        self.common.respond.check().map_err(|why| format!("`respond`: {why}"))?;
+        self.common.handshake.iter().try_for_each(|handshake| handshake.check(&self.family))?;
         match &self.family {
             Family::Signature(scheme) => scheme.check(),
             Family::Jws(scheme) => scheme.check(),

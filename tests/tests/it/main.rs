@@ -8,6 +8,9 @@ mod common;
 /// Every answer that a sender can get.
 mod answers;
 
+/// What a route answers by itself.
+mod handshakes;
+
 /// `kill -9` under load: nothing acknowledged is lost.
 mod crash;
 

@@ -5,7 +5,10 @@ use std::{collections::HashMap, ops::Range};
 use http::Method;
 
 use super::{Checker, routes::called};
-use crate::config::{field::Field, raw, report::Problem};
+use crate::{
+    config::{field::Field, raw, report::Problem},
+    verify::scheme::Scheme,
+};
 
 /// What a route matches.
 pub(super) struct Place {
@@ -16,6 +19,7 @@ pub(super) struct Place {
     path: String,
     /// The path without the names of its parameters.
     shape: String,
+    /// Its own, and those that its provider's handshakes come with.
     methods: Vec<Method>,
 }
 
@@ -47,6 +51,18 @@ impl Checker<'_> {
     }
 }
 
+/// How the route's senders prove themselves, as far as it is known.
+fn scheme(route: &raw::Route) -> Option<&Scheme> {
+    match route.verify.as_ref()?.value.as_ref()? {
+        raw::Verify::String(_) => None,
+        raw::Verify::Table(signature) => match (&signature.preset, &signature.scheme) {
+            (Some(preset), _) => Some(&preset.value.as_ref()?.scheme),
+            (None, Some(scheme)) => scheme.value.as_ref(),
+            (None, None) => None,
+        },
+    }
+}
+
 impl Place {
     /// `None` if the route's host, path or methods are wrong, which has been recorded.
     pub(super) fn of(field: &Field<raw::Route>) -> Option<Self> {
@@ -58,13 +74,20 @@ impl Place {
             None => None,
         };
         let methods = route.methods.value.as_ref()?.iter();
+        let mut methods: Vec<_> =
+            methods.filter_map(|method| Some(method.value.as_ref()?.0.clone())).collect();
+        for method in scheme(route).into_iter().flat_map(Scheme::handshake_methods) {
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
         Some(Self {
             route: called(&route.name),
             span: field.span.clone(),
             host,
             path: path.0.clone(),
             shape: path.shape(),
-            methods: methods.filter_map(|method| Some(method.value.as_ref()?.0.clone())).collect(),
+            methods,
         })
     }
 
