@@ -26,6 +26,9 @@ use crate::{
     config,
     event::{Event, EventId, Headers},
 };
+use basic::BasicCheck;
+use http_signature::HttpSignatureCheck;
+use jws::JwsCheck;
 use pointer::Pointer;
 use reader::Reader;
 use scheme::{Family, Field, Fields};
@@ -34,11 +37,18 @@ use token::TokenCheck;
 
 pub mod scheme;
 
+mod basic;
+mod der;
+mod hash;
 mod hmac;
+mod http_signature;
+mod jws;
 mod keyring;
 mod parse;
 mod pointer;
 mod preset;
+mod public_key;
+mod public_keys;
 mod reader;
 mod settings;
 mod signature;
@@ -51,6 +61,9 @@ mod witness;
 
 /// A delivery id or an event type longer than this many bytes is taken for a mistake and left out.
 const MAX_DETAIL: usize = 512;
+
+/// How many characters of a key's id are shown.
+const MAX_KEY_ID: usize = 64;
 
 /// Shows that an event was proven genuine: made by this module, and by the journal for what was let in here.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +94,10 @@ pub struct Unverified {
 pub struct Genuine<'v> {
     request: Unverified,
     facts: &'v Facts,
+    /// The index, in the config, of the secret or public key that proved it, where it was one of those.
+    matched: Option<usize>,
+    /// Of the token that proved it, where it was one.
+    claims: jws::Object,
     proof: Proof,
 }
 
@@ -94,9 +111,10 @@ pub struct Verifier {
 enum Check {
     Open,
     Signature(Box<SignatureCheck>),
+    Jws(Box<JwsCheck>),
     Token(TokenCheck),
-    /// To be replaced by the families that are not there yet.
-    Unsupported,
+    Basic(BasicCheck),
+    Rfc9421(Box<HttpSignatureCheck>),
 }
 
 /// Where a scheme has an event's delivery id and type.
@@ -141,6 +159,29 @@ pub enum Refused {
     TokenMissing { field: String },
     #[error("token does not match")]
     TokenInvalid,
+    #[error("the token's algorithm is not one of those that count")]
+    AlgorithmNotAllowed,
+    #[error("claim `{claim}` is missing")]
+    ClaimMissing { claim: String },
+    #[error("claim `{claim}` is not what it must be")]
+    ClaimInvalid { claim: String },
+    #[error("the hash in {field} is not that of the {what}")]
+    HashInvalid { what: &'static str, field: String },
+    #[error("it expired {since} s ago")]
+    Expired { since: u64 },
+    #[error("it is valid only in {ahead} s")]
+    NotYetValid { ahead: u64 },
+    #[error("the signature does not cover `{component}`")]
+    ComponentMissing { component: String },
+    #[error("the signature covers {component}, which is not supported")]
+    ComponentUnsupported { component: String },
+    #[error("no key is known by the id `{key_id}`")]
+    KeyUnknown { key_id: String },
+    #[error("the key cannot be used: {reason}")]
+    KeyNotAllowed { reason: String },
+    /// The provider's fault or ours, not the sender's: worth another attempt.
+    #[error("the provider's keys cannot be fetched: {reason}")]
+    KeyUnavailable { reason: String },
     /// The operator's mistake, not the sender's.
     #[error("none of the route's secrets is valid now")]
     NoActiveSecret,
@@ -181,26 +222,41 @@ impl Verifier {
         witness: &mut impl Witness,
     ) -> Result<Genuine<'_>, Refused> {
         let reader = Reader::new(&request, &self.vars);
-        match &self.check {
-            Check::Open => {}
-            Check::Signature(check) => check.check(&reader, now, witness).await?,
-            Check::Token(check) => {
-                check.check(&reader, now, witness)?;
-                check.remove_credentials(&mut request);
+        let mut claims = jws::Object::default();
+        let matched = match &self.check {
+            Check::Open => None,
+            Check::Signature(check) => {
+                check.check(&reader, now, witness).await?;
+                None
             }
-            Check::Unsupported => return Err(Refused::NoActiveSecret),
-        }
-        Ok(Genuine { request, facts: &self.facts, proof: Proof(()) })
+            Check::Jws(check) => {
+                let proven = check.check(&reader, now, witness).await?;
+                claims = proven.claims;
+                proven.matched
+            }
+            Check::Token(check) => {
+                let matched = check.check(&reader, now, witness)?;
+                check.remove_credentials(&mut request);
+                Some(matched)
+            }
+            Check::Basic(check) => Some(check.check(&reader, now, witness)?),
+            Check::Rfc9421(check) => check.check(&reader, now, witness).await?,
+        };
+        Ok(Genuine { request, facts: &self.facts, matched, claims, proof: Proof(()) })
     }
 }
 
 impl Check {
-    fn new(settings: &Settings, _keyring: &Arc<Keyring>) -> Self {
+    fn new(settings: &Settings, keyring: &Arc<Keyring>) -> Self {
         match &settings.scheme.family {
             Family::Signature(scheme) => Self::Signature(Box::new(SignatureCheck::new(scheme, settings))),
             Family::Token(scheme) => Self::Token(TokenCheck::new(scheme, &settings.secrets)),
             Family::None {} => Self::Open,
-            Family::Jws(_) | Family::Basic(_) | Family::Rfc9421(_) => Self::Unsupported,
+            Family::Jws(scheme) => Self::Jws(Box::new(JwsCheck::new(scheme, settings, keyring))),
+            Family::Basic(_) => Self::Basic(BasicCheck::new(&settings.secrets)),
+            Family::Rfc9421(scheme) => {
+                Self::Rfc9421(Box::new(HttpSignatureCheck::new(scheme, settings, keyring)))
+            }
         }
     }
 }
@@ -211,10 +267,15 @@ impl Genuine<'_> {
         &self.request.body
     }
 
+    /// The index, in the config, of the secret or public key that proved it, where it was one of those.
+    pub fn matched(&self) -> Option<usize> {
+        self.matched
+    }
+
     /// Makes the event. `body` is the request's, with its content encoding undone.
     pub fn into_event(self, body: Bytes) -> Event {
-        let Self { request, facts, proof } = self;
-        let (delivery_id, event_type) = facts.read(&request, &body);
+        let Self { request, facts, matched: _, claims, proof } = self;
+        let (delivery_id, event_type) = facts.read(&request, &body, &claims);
         Event {
             id: request.id,
             route: request.route,
@@ -249,7 +310,12 @@ impl Facts {
     }
 
     /// The delivery id and the event type. The body is parsed only where one of them may be in it.
-    fn read(&self, request: &Unverified, body: &[u8]) -> (Option<String>, Option<String>) {
+    fn read(
+        &self,
+        request: &Unverified,
+        body: &[u8],
+        claims: &jws::Object,
+    ) -> (Option<String>, Option<String>) {
         let mut found = match self.pointers.is_empty() {
             true => Vec::new(),
             false => Pointer::find_all(&self.pointers, body),
@@ -258,6 +324,7 @@ impl Facts {
         let reader = Reader::new(request, &vars);
         let mut first = |facts: &[Fact]| {
             facts.iter().find_map(|fact| match fact {
+                Fact::Field(Field::Claim(name)) => claims.text(name),
                 Fact::Field(field) => reader.read(field).ok().flatten().map(String::from),
                 Fact::Json(index) => found[*index].take(),
             })
@@ -299,6 +366,11 @@ fn passed_on(mut headers: HeaderMap) -> Headers {
 }
 
 impl Refused {
+    /// The id is the sender's word, so no more of it is kept than fits a line of the log.
+    fn key_unknown(key_id: Option<&str>) -> Self {
+        Self::KeyUnknown { key_id: key_id.unwrap_or_default().chars().take(MAX_KEY_ID).collect() }
+    }
+
     /// The refusal's name in logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
@@ -314,6 +386,17 @@ impl Refused {
             Self::Unreadable { .. } => "field_unreadable",
             Self::TokenMissing { .. } => "token_missing",
             Self::TokenInvalid => "token_invalid",
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::ClaimMissing { .. } => "claim_missing",
+            Self::ClaimInvalid { .. } => "claim_invalid",
+            Self::HashInvalid { .. } => "hash_invalid",
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::ComponentMissing { .. } => "component_missing",
+            Self::ComponentUnsupported { .. } => "component_unsupported",
+            Self::KeyUnknown { .. } => "key_unknown",
+            Self::KeyNotAllowed { .. } => "key_not_allowed",
+            Self::KeyUnavailable { .. } => "key_unavailable",
             Self::NoActiveSecret => "no_active_secret",
         }
     }

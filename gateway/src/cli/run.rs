@@ -63,7 +63,7 @@ pub fn check_plugins(config: &Config) -> Vec<String> {
     let generation = match PluginHost::new(config.journal.path.join("plugins"), metrics.clone()) {
         Ok(plugins) => {
             let supplies =
-                Supplies { plugins: Arc::new(plugins), metrics, keyring: Arc::new(Keyring::new()) };
+                Supplies { plugins: Arc::new(plugins), metrics, keyring: Arc::<Keyring>::default() };
             Generation::build(1, config.clone(), &supplies, None)
                 .map_or_else(|error| error.problems(), |_| Vec::new())
         }

@@ -203,7 +203,9 @@ impl Rejection {
 
     pub(super) fn audience(&self) -> Audience {
         match self {
-            Self::Journal(_) | Self::Refused(Refused::NoActiveSecret) => Audience::Operator,
+            Self::Journal(_) | Self::Refused(Refused::NoActiveSecret | Refused::KeyUnavailable { .. }) => {
+                Audience::Operator
+            }
             Self::NotFound { .. }
             | Self::MethodNotAllowed { .. }
             | Self::HeaderTimeout { .. }
@@ -241,10 +243,20 @@ fn told_of_refusal(refused: &Refused) -> Told {
         | Refused::Repeated { .. }
         | Refused::Unreadable { .. }
         | Refused::TokenMissing { .. }
-        | Refused::TokenInvalid => {
+        | Refused::TokenInvalid
+        | Refused::AlgorithmNotAllowed
+        | Refused::ClaimMissing { .. }
+        | Refused::ClaimInvalid { .. }
+        | Refused::HashInvalid { .. }
+        | Refused::Expired { .. }
+        | Refused::NotYetValid { .. }
+        | Refused::ComponentMissing { .. }
+        | Refused::ComponentUnsupported { .. }
+        | Refused::KeyUnknown { .. }
+        | Refused::KeyNotAllowed { .. } => {
             Told::new(StatusCode::UNAUTHORIZED, "signature_invalid", "signature does not match")
         }
-        Refused::NoActiveSecret => Told::unavailable("unavailable", "not ready for this route"),
+        Refused::NoActiveSecret | Refused::KeyUnavailable { .. } => Told::unavailable("unavailable", "not ready for this route"),
     }
 }
 
