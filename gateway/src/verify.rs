@@ -39,9 +39,11 @@ pub mod scheme;
 
 mod basic;
 mod der;
-mod hash;
+mod digest;
+mod encoding;
 mod hmac;
 mod http_signature;
+mod jwk;
 mod jws;
 mod keyring;
 mod parse;
@@ -159,14 +161,16 @@ pub enum Refused {
     TokenMissing { field: String },
     #[error("token does not match")]
     TokenInvalid,
-    #[error("the token's algorithm is not one of those that count")]
-    AlgorithmNotAllowed,
+    #[error("{field} names an algorithm that does not count here")]
+    AlgorithmUnknown { field: String },
+    #[error("{field} is not the hash of the body")]
+    BodyHashInvalid { field: String },
+    #[error("{field} is not the hash of our URL")]
+    UrlHashInvalid { field: String },
     #[error("claim `{claim}` is missing")]
     ClaimMissing { claim: String },
     #[error("claim `{claim}` is not what it must be")]
     ClaimInvalid { claim: String },
-    #[error("the hash in {field} is not that of the {what}")]
-    HashInvalid { what: &'static str, field: String },
     #[error("it expired {since} s ago")]
     Expired { since: u64 },
     #[error("it is valid only in {ahead} s")]
@@ -386,10 +390,11 @@ impl Refused {
             Self::Unreadable { .. } => "field_unreadable",
             Self::TokenMissing { .. } => "token_missing",
             Self::TokenInvalid => "token_invalid",
-            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::AlgorithmUnknown { .. } => "algorithm_unknown",
+            Self::BodyHashInvalid { .. } => "body_hash_invalid",
+            Self::UrlHashInvalid { .. } => "url_hash_invalid",
             Self::ClaimMissing { .. } => "claim_missing",
             Self::ClaimInvalid { .. } => "claim_invalid",
-            Self::HashInvalid { .. } => "hash_invalid",
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::ComponentMissing { .. } => "component_missing",

@@ -244,10 +244,11 @@ fn told_of_refusal(refused: &Refused) -> Told {
         | Refused::Unreadable { .. }
         | Refused::TokenMissing { .. }
         | Refused::TokenInvalid
-        | Refused::AlgorithmNotAllowed
+        | Refused::AlgorithmUnknown { .. }
+        | Refused::BodyHashInvalid { .. }
+        | Refused::UrlHashInvalid { .. }
         | Refused::ClaimMissing { .. }
         | Refused::ClaimInvalid { .. }
-        | Refused::HashInvalid { .. }
         | Refused::Expired { .. }
         | Refused::NotYetValid { .. }
         | Refused::ComponentMissing { .. }
@@ -256,7 +257,9 @@ fn told_of_refusal(refused: &Refused) -> Told {
         | Refused::KeyNotAllowed { .. } => {
             Told::new(StatusCode::UNAUTHORIZED, "signature_invalid", "signature does not match")
         }
-        Refused::NoActiveSecret | Refused::KeyUnavailable { .. } => Told::unavailable("unavailable", "not ready for this route"),
+        Refused::NoActiveSecret | Refused::KeyUnavailable { .. } => {
+            Told::unavailable("unavailable", "not ready for this route")
+        }
     }
 }
 
@@ -423,6 +426,12 @@ mod tests {
                 "{code:unavailable,message:not ready for this route",
             ),
             (
+                Rejection::Refused(Refused::KeyUnavailable { reason: field() }),
+                503,
+                "retry-after: 30",
+                "{code:unavailable,message:not ready for this route",
+            ),
+            (
                 Rejection::Journal(JournalError::Full("disk".to_owned())),
                 503,
                 "retry-after: 30",
@@ -449,6 +458,17 @@ mod tests {
         for refused in [
             Refused::SignatureMissing { field: field() },
             Refused::SignatureMalformed { field: field() },
+            Refused::AlgorithmUnknown { field: field() },
+            Refused::BodyHashInvalid { field: field() },
+            Refused::UrlHashInvalid { field: field() },
+            Refused::ClaimMissing { claim: field() },
+            Refused::ClaimInvalid { claim: field() },
+            Refused::Expired { since: 1 },
+            Refused::NotYetValid { ahead: 1 },
+            Refused::ComponentMissing { component: field() },
+            Refused::ComponentUnsupported { component: field() },
+            Refused::KeyUnknown { key_id: field() },
+            Refused::KeyNotAllowed { reason: field() },
             Refused::TimestampMissing { field: field() },
             Refused::TimestampMalformed { field: field() },
             Refused::TimestampStale { age: 400, tolerance: 300 },

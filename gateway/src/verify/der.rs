@@ -1,23 +1,12 @@
-//! As much of DER (X.690) as it takes to find the key in a public key or a certificate, and when it is valid.
+//! As much of DER (X.690) as it takes to see when a certificate is valid, and to write an RSA key.
 
 use crate::clock::Timestamp;
 
 const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
-
-/// A SubjectPublicKeyInfo (RFC 5280 §4.1).
-pub(super) struct Spki<'d> {
-    /// The object identifier of the key's kind.
-    pub(super) kind: &'d [u8],
-    /// The object identifier of its curve, where it has one.
-    pub(super) curve: Option<&'d [u8]>,
-    pub(super) key: &'d [u8],
-}
 
 /// When a certificate is valid; both ends are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,43 +15,37 @@ pub(super) struct Validity {
     pub(super) until: Timestamp,
 }
 
-impl<'d> Spki<'d> {
-    pub(super) fn read(der: &'d [u8]) -> Option<Self> {
-        let mut whole = Der(der);
-        let spki = Self::next(&mut whole)?;
-        whole.0.is_empty().then_some(spki)
-    }
-
-    fn next(der: &mut Der<'d>) -> Option<Self> {
-        let mut spki = der.sequence()?;
-        let mut algorithm = spki.sequence()?;
-        let kind = algorithm.value(OBJECT_IDENTIFIER)?;
-        let curve = algorithm.value(OBJECT_IDENTIFIER);
-        let key = spki.value(BIT_STRING)?.strip_prefix(&[0])?;
-        Some(Self { kind, curve, key })
-    }
-}
-
-/// The key of a certificate (RFC 5280 §4.1) and when it is valid. Who issued it is not looked at.
-pub(super) fn certificate(der: &[u8]) -> Option<(Spki<'_>, Validity)> {
-    let mut certificate = Der(der).sequence()?.sequence()?;
+/// When a certificate (RFC 5280 §4.1) is valid.
+pub(super) fn validity(certificate: &[u8]) -> Option<Validity> {
+    let mut certificate = Der(certificate).sequence()?.sequence()?;
     certificate.value(VERSION);
     certificate.value(INTEGER)?;
     let (_signed_with, _issuer) = (certificate.sequence()?, certificate.sequence()?);
     let mut validity = certificate.sequence()?;
-    let validity = Validity { from: validity.time()?, until: validity.time()? };
-    let _subject = certificate.sequence()?;
-    Some((Spki::next(&mut certificate)?, validity))
+    Some(Validity { from: validity.time()?, until: validity.time()? })
 }
 
-/// The modulus and the exponent of an RSAPublicKey (RFC 8017 §A.1.1), without leading zeros.
-pub(super) fn rsa(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut numbers = Der(der).sequence()?;
-    Some((without_zeros(numbers.value(INTEGER)?), without_zeros(numbers.value(INTEGER)?)))
+/// An RSAPublicKey (RFC 8017 §A.1.1) of these numbers, big-endian.
+pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    encode(SEQUENCE, &[integer(modulus), integer(exponent)].concat())
 }
 
-pub(super) fn without_zeros(number: &[u8]) -> &[u8] {
-    &number[number.iter().take_while(|byte| **byte == 0).count()..]
+fn integer(number: &[u8]) -> Vec<u8> {
+    let number = &number[number.iter().take_while(|byte| **byte == 0).count()..];
+    // With its first bit set it would be negative.
+    let sign = if number.first().is_none_or(|first| *first >= 0x80) { &[0][..] } else { &[] };
+    encode(INTEGER, &[sign, number].concat())
+}
+
+fn encode(tag: u8, value: &[u8]) -> Vec<u8> {
+    let length = value.len().to_be_bytes();
+    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
+    let head = match *length {
+        [] => vec![tag, 0],
+        [short @ ..0x80] => vec![tag, short],
+        _ => [&[tag, 0x80 | length.len() as u8], length].concat(),
+    };
+    [&head, value].concat()
 }
 
 impl Validity {
@@ -123,11 +106,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificates_key_and_validity_are_found() {
+    fn a_certificates_validity_is_found() {
         let made = rcgen::generate_simple_self_signed(["sns.test".to_owned()]).unwrap();
-        let (spki, validity) = certificate(made.cert.der()).unwrap();
-        assert_eq!(spki.key.len(), 65);
-        assert!(spki.curve.is_some());
+        let validity = validity(made.cert.der()).unwrap();
         // rcgen's own: 1975 to 4096, the one in either form of a time.
         assert_eq!(validity.from.to_string(), "1975-01-01T00:00:00.000Z");
         assert_eq!(validity.until.to_string(), "4096-01-01T00:00:00.000Z");
@@ -136,20 +117,18 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_early_or_late_is_no_key() {
-        let made = rcgen::KeyPair::generate().unwrap();
-        let der = rcgen::PublicKeyData::subject_public_key_info(&made);
-        assert!(Spki::read(&der).is_some());
-        for end in 0..der.len() {
-            assert!(Spki::read(&der[..end]).is_none(), "{end}");
-        }
-        assert!(Spki::read(&[&der[..], &[0]].concat()).is_none());
+    fn an_rsa_key_is_written_in_the_shortest_form() {
+        assert_eq!(rsa(&[0, 0x7f], &[1, 0, 1]), [0x30, 8, 2, 1, 0x7f, 2, 3, 1, 0, 1]);
+        assert_eq!(rsa(&[0x80], &[3])[..], [0x30, 7, 2, 2, 0, 0x80, 2, 1, 3]);
+        let long = rsa(&[0x81; 256], &[3]);
+        assert_eq!(long[..9], [0x30, 0x82, 1, 8, 2, 0x82, 1, 1, 0]);
+        assert_eq!(long.len(), 4 + 264);
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            let _ = (certificate(&bytes), Spki::read(&bytes), rsa(&bytes));
+            let _ = (validity(&bytes), rsa(&bytes, &bytes));
         }
     }
 }

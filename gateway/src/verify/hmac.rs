@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 
 use super::scheme::{Algorithm, AlgorithmField, Encoding, KeyEncoding, KeyField, SignatureScheme};
 
-pub(super) const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -64,6 +64,10 @@ impl Key {
 }
 
 pub(super) fn decode_key(field: &KeyField, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
+    decode_secret(field, secret)
+}
+
+pub(super) fn decode_secret(field: &KeyField, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
     let prefix = field.strip_prefix.iter().find(|prefix| secret.starts_with(prefix.as_bytes()));
     let text = &secret[prefix.map_or(0, String::len)..];
     let not = |encoding| KeyError::Encoding { encoding, after: prefix.cloned() };

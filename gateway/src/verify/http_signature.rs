@@ -10,8 +10,8 @@ use sha2::Sha256;
 use self::base::Base;
 use super::{
     Keyring, Refused, Settings, Witness, jws,
-    public_key::PublicAlgorithm,
-    public_keys::{PublicKeys, Signed},
+    public_key::Curve,
+    public_keys::{MadeWith, PublicKeys, Signed},
     reader::Reader,
     scheme::{Algorithm, HttpSignatureScheme},
     settings::PublicUrl,
@@ -62,10 +62,12 @@ impl HttpSignatureCheck {
         let signatures = dictionary(reader, "signature")?;
         let mut refused = Refused::SignatureMalformed { field: "header:signature".to_owned() };
         for (label, covered) in covered.iter().take(MAX_SIGNATURES) {
-            let Some((_, ListEntry::Item(signature))) = signatures.iter().find(|(name, _)| *name == label) else {
+            let Some((_, ListEntry::Item(signature))) = signatures.iter().find(|(name, _)| *name == label)
+            else {
                 continue;
             };
-            let (ListEntry::InnerList(covered), Some(signature)) = (covered, signature.bare_item.as_byte_sequence())
+            let (ListEntry::InnerList(covered), Some(signature)) =
+                (covered, signature.bare_item.as_byte_sequence())
             else {
                 continue;
             };
@@ -86,7 +88,7 @@ impl HttpSignatureCheck {
         witness: &mut impl Witness,
     ) -> Result<Option<usize>, Refused> {
         if labelled.parameter("alg").is_some_and(|said| said != Some(name(self.scheme.algorithm))) {
-            return Err(Refused::AlgorithmNotAllowed);
+            return Err(Refused::AlgorithmUnknown { field: "header:signature-input".to_owned() });
         }
         self.check_coverage(labelled, reader)?;
         let base = Base { reader, url: self.url.as_ref() }.of(labelled.covered)?;
@@ -123,9 +125,12 @@ impl HttpSignatureCheck {
         witness: &mut impl Witness,
     ) -> Result<Option<usize>, Refused> {
         let signature = labelled.signature;
-        if let Some(algorithm) = public(self.scheme.algorithm) {
+        if let Some(made_with) = public(self.scheme.algorithm) {
             let key_id = labelled.parameter("keyid").flatten();
-            return self.keys.prove(Signed { algorithm, key_id, message, signature }, reader, now, witness).await;
+            return self
+                .keys
+                .prove(Signed { made_with, key_id, message, signature }, reader, now, witness)
+                .await;
         }
         let mut secrets = self.secrets.iter().filter(|(_, secret, _)| secret.is_active_at(now)).peekable();
         if secrets.peek().is_none() {
@@ -156,7 +161,8 @@ impl HttpSignatureCheck {
 
 impl Labelled<'_> {
     fn covers(&self, component: &str) -> bool {
-        let is_it = |item: &sfv::Item| item.bare_item.as_string().is_some_and(|name| name.as_str() == component);
+        let is_it =
+            |item: &sfv::Item| item.bare_item.as_string().is_some_and(|name| name.as_str() == component);
         // With a parameter it is only part of the component.
         self.covered.items.iter().any(|item| item.params.is_empty() && is_it(item))
     }
@@ -200,15 +206,11 @@ fn decode_key(secret: &[u8]) -> Result<Vec<u8>, &'static str> {
     }
 }
 
-/// The algorithms that public keys prove.
-fn public(algorithm: Algorithm) -> Option<PublicAlgorithm> {
+/// How a signature was made that public keys prove.
+fn public(algorithm: Algorithm) -> Option<MadeWith> {
     match algorithm {
-        Algorithm::Ed25519 => Some(PublicAlgorithm::Ed25519),
-        Algorithm::EcdsaP256Sha256 => Some(PublicAlgorithm::EcdsaP256Sha256Fixed),
-        Algorithm::RsaPssSha512 => Some(PublicAlgorithm::RsaPssSha512),
-        Algorithm::RsaPkcs1Sha256 => Some(PublicAlgorithm::RsaPkcs1Sha256),
-        // `HttpSignatureScheme::check` lets none of the others in but HMAC with SHA-256.
-        _ => None,
+        Algorithm::EcdsaP256Sha256 => Some(MadeWith::Ecdsa(Curve::P256)),
+        other => other.is_asymmetric().then_some(MadeWith::Algorithm(other)),
     }
 }
 

@@ -10,10 +10,10 @@ use self::{claims::Claims, token::Token};
 use super::{
     Keyring, Refused, Settings, Witness,
     hmac::decode_key,
-    public_key::PublicAlgorithm,
-    public_keys::{PublicKeys, Signed},
+    public_key::Curve,
+    public_keys::{MadeWith, PublicKeys, Signed},
     reader::Reader,
-    scheme::{Detached, Field, JwsAlgorithm, JwsScheme},
+    scheme::{Algorithm, Detached, Field, JwsAlgorithm, JwsScheme},
     settings::PublicUrl,
     template::Context,
 };
@@ -67,9 +67,7 @@ impl JwsCheck {
         let algorithm = self.algorithm(&token)?;
         witness.saw("token", || format!("{} bytes, signed with {algorithm:?}", sent.len()));
         let message = match &self.scheme.detached {
-            Some(detached) if token.is_detached() => {
-                token.signed_with(&payload(detached, &token, reader)?)
-            }
+            Some(detached) if token.is_detached() => token.signed_with(&payload(detached, &token, reader)?),
             Some(_) => return Err(self.malformed()),
             None => token.signed(),
         };
@@ -100,7 +98,8 @@ impl JwsCheck {
     /// critical (RFC 7515 §4.1.11) we do not know.
     fn algorithm(&self, token: &Token<'_>) -> Result<JwsAlgorithm, Refused> {
         let algorithm = token.algorithm().filter(|algorithm| self.scheme.algs.contains(algorithm));
-        let algorithm = algorithm.ok_or(Refused::AlgorithmNotAllowed)?;
+        let algorithm =
+            algorithm.ok_or_else(|| Refused::AlgorithmUnknown { field: self.scheme.from.to_string() })?;
         if token.header.get("crit").is_some() { Err(self.malformed()) } else { Ok(algorithm) }
     }
 
@@ -113,11 +112,11 @@ impl JwsCheck {
         now: Option<Timestamp>,
         witness: &mut impl Witness,
     ) -> Result<Option<usize>, Refused> {
-        let Some(algorithm) = public(algorithm) else {
+        let Some(made_with) = public(algorithm) else {
             return self.prove_keyed(algorithm, message, &token.signature, now).map(Some);
         };
         let key_id = token.header.str("kid");
-        let signed = Signed { algorithm, key_id, message, signature: &token.signature };
+        let signed = Signed { made_with, key_id, message, signature: &token.signature };
         self.keys.prove(signed, reader, now, witness).await
     }
 
@@ -159,14 +158,14 @@ pub(super) fn check_secret(scheme: &JwsScheme, secret: &[u8]) -> Result<(), Stri
 }
 
 /// The algorithms that public keys prove.
-fn public(algorithm: JwsAlgorithm) -> Option<PublicAlgorithm> {
+fn public(algorithm: JwsAlgorithm) -> Option<MadeWith> {
     match algorithm {
         JwsAlgorithm::HS256 | JwsAlgorithm::HS384 | JwsAlgorithm::HS512 => None,
-        JwsAlgorithm::RS256 => Some(PublicAlgorithm::RsaPkcs1Sha256),
-        JwsAlgorithm::RS512 => Some(PublicAlgorithm::RsaPkcs1Sha512),
-        JwsAlgorithm::ES256 => Some(PublicAlgorithm::EcdsaP256Sha256Fixed),
-        JwsAlgorithm::ES384 => Some(PublicAlgorithm::EcdsaP384Sha384Fixed),
-        JwsAlgorithm::ES512 => Some(PublicAlgorithm::EcdsaP521Sha512Fixed),
+        JwsAlgorithm::RS256 => Some(MadeWith::Algorithm(Algorithm::RsaPkcs1Sha256)),
+        JwsAlgorithm::RS512 => Some(MadeWith::Algorithm(Algorithm::RsaPkcs1Sha512)),
+        JwsAlgorithm::ES256 => Some(MadeWith::Ecdsa(Curve::P256)),
+        JwsAlgorithm::ES384 => Some(MadeWith::Ecdsa(Curve::P384)),
+        JwsAlgorithm::ES512 => Some(MadeWith::Ecdsa(Curve::P521)),
     }
 }
 

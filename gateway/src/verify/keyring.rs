@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use self::{
     cached::{Cached, Lookup},
@@ -30,8 +33,11 @@ mod url;
 /// keys first.
 const MAX_URLS: usize = 256;
 
-/// How many are asked at the same time.
+/// How many are asked at the same time: requests could have us ask for as many as they like.
 const MAX_FETCHES: usize = 8;
+
+/// How long one waits for its turn among these.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Fetches and keeps published keys, for all routes of the process.
 ///
@@ -42,7 +48,7 @@ pub struct Keyring {
     clock: Arc<dyn Clock>,
     fetch: Option<Arc<dyn Fetch>>,
     urls: Mutex<HashMap<String, Arc<Cached>>>,
-    fetches: Arc<tokio::sync::Semaphore>,
+    fetches: Arc<Semaphore>,
 }
 
 impl Keyring {
@@ -52,7 +58,7 @@ impl Keyring {
     }
 
     fn without_fetch(clock: Arc<dyn Clock>) -> Self {
-        let fetches = Arc::new(tokio::sync::Semaphore::new(MAX_FETCHES));
+        let fetches = Arc::new(Semaphore::new(MAX_FETCHES));
         Self { clock, fetch: None, urls: Mutex::default(), fetches }
     }
 
@@ -89,6 +95,8 @@ impl Keyring {
         document: &KeyDocument,
         key_id: Option<&str>,
     ) -> Result<Vec<PublishedKey>, Refused> {
+        let nobody = || Refused::KeyUnavailable { reason: "no keys are fetched here".to_owned() };
+        let fetch = self.fetch.as_ref().ok_or_else(nobody)?;
         let cached = self.cached(url, document);
         if let Lookup::Found(keys) = cached.find(key_id, self.clock.now()) {
             return Ok(keys);
@@ -98,20 +106,25 @@ impl Keyring {
             let turn = cached.turn().await;
             let now = self.clock.now();
             if !matches!(cached.find(key_id, now), Lookup::Found(_)) && cached.may_ask(now) {
-                self.ask(cached.clone(), url.clone(), turn).await;
+                self.ask(fetch.clone(), cached.clone(), url.clone(), turn).await;
             }
         }
         cached.best(key_id, self.clock.now())
     }
 
     /// In a task of its own: a sender that hangs up does not end it for the others.
-    async fn ask(&self, cached: Arc<Cached>, url: reqwest::Url, turn: tokio::sync::OwnedMutexGuard<()>) {
-        let (fetch, clock, fetches) = (self.fetch.clone(), self.clock.clone(), self.fetches.clone());
+    async fn ask(
+        &self,
+        fetch: Arc<dyn Fetch>,
+        cached: Arc<Cached>,
+        url: reqwest::Url,
+        turn: OwnedMutexGuard<()>,
+    ) {
+        let (clock, fetches) = (self.clock.clone(), self.fetches.clone());
         let asking = tokio::spawn(async move {
-            let _permit = fetches.acquire_owned().await;
-            let answer = match fetch {
-                Some(fetch) => fetch.fetch(&url).await,
-                None => Err("no keys are fetched here".to_owned()),
+            let answer = match tokio::time::timeout(MAX_WAIT, fetches.acquire_owned()).await {
+                Ok(_place) => fetch.fetch(&url).await,
+                Err(_) => Err(format!("{MAX_FETCHES} others are being asked already")),
             };
             cached.settle(&url, answer, clock.now());
             drop(turn);

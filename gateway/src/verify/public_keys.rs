@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{
     Keyring, Refused, Settings, Witness,
     keyring::PublishedKey,
-    public_key::{PublicAlgorithm, PublicKey},
+    public_key::{Curve, PublicKey},
     reader::Reader,
-    scheme::KeySource,
+    scheme::{Algorithm, KeyField, KeySource},
 };
 use crate::{clock::Timestamp, config::Secret};
 
@@ -20,10 +20,18 @@ pub(super) struct PublicKeys {
     keyring: Arc<Keyring>,
 }
 
+/// How a signature was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MadeWith {
+    Algorithm(Algorithm),
+    /// ECDSA on this curve, with `r` and `s` one after the other instead of in DER.
+    Ecdsa(Curve),
+}
+
 /// A signature to be proven.
 #[derive(Clone, Copy)]
 pub(super) struct Signed<'a> {
-    pub(super) algorithm: PublicAlgorithm,
+    pub(super) made_with: MadeWith,
     pub(super) key_id: Option<&'a str>,
     pub(super) message: &'a [u8],
     pub(super) signature: &'a [u8],
@@ -33,8 +41,8 @@ impl PublicKeys {
     /// Keys that cannot be read are left out, with a line in the log: `sluice check` names them.
     pub(super) fn new(settings: &Settings, source: Option<&KeySource>, keyring: &Arc<Keyring>) -> Self {
         let given = settings.public_keys.iter().enumerate().filter_map(|(index, text)| {
-            match PublicKey::from_text(text.expose()) {
-                Ok((key, _)) => Some((index, text.clone(), key)),
+            match PublicKey::from_text(&KeyField::default(), text.expose()) {
+                Ok(key) => Some((index, text.clone(), key)),
                 Err(error) => {
                     tracing::error!(origin = text.origin(), %error, "public key cannot be used");
                     None
@@ -104,6 +112,9 @@ impl PublicKeys {
 
 impl Signed<'_> {
     fn is_by(&self, key: &PublicKey) -> bool {
-        key.verify(self.algorithm, self.message, self.signature)
+        match self.made_with {
+            MadeWith::Algorithm(algorithm) => key.verify(algorithm, self.message, self.signature),
+            MadeWith::Ecdsa(curve) => key.verify_fixed(curve, self.message, self.signature),
+        }
     }
 }

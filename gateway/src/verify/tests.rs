@@ -333,3 +333,5 @@ proptest! {
         }
     }
 }
+
+mod token_vectors;

@@ -7,7 +7,7 @@ use crate::{
     config::{Secret, Verify, field::Field, raw, report::Problem},
     verify::{
         PublicUrl, Settings, Vars,
-        scheme::{Needs, Respond, Scheme},
+        scheme::{Family, Needs, Respond, Scheme},
     },
 };
 
@@ -17,7 +17,7 @@ impl Checker<'_> {
         let (preset, scheme) = self.scheme(preset, scheme, span)?;
         let secrets = self.scheme_secrets(secrets, &scheme, span);
         let public_keys = self.public_keys(public_keys, jwks.is_some(), &scheme, span);
-        let jwks = super::all(jwks.map(|jwks| self.secret(jwks)));
+        let jwks = super::all(jwks.map(|jwks| self.key_set(jwks, &scheme)));
         let vars = self.vars(vars, &scheme, span);
         let url = self.public_url(url, &scheme, span);
         Some(Verify::Proof(Box::new(Settings {
@@ -108,6 +108,23 @@ impl Checker<'_> {
         };
         let keys: Vec<_> = fields.into_iter().map(|field| self.public_key(field)).collect();
         keys.into_iter().collect()
+    }
+
+    fn key_set(&mut self, field: Field<raw::Secret>, scheme: &Scheme) -> Option<Secret> {
+        let has_ids = matches!(scheme.family, Family::Jws(_) | Family::Rfc9421(_));
+        if !has_ids || !matches!(scheme.needs(), Needs::PublicKeys | Needs::PublishedKeys) {
+            let problem = Problem::error("the scheme names no keys of a set, so `jwks` means nothing here");
+            let hint = "see `sluice presets show` for what it needs";
+            self.problems.push(problem.at(&field.span).hint(hint));
+            return None;
+        }
+        let span = field.span.clone();
+        let set = self.public_key(field)?;
+        if let Err(why) = Settings::check_key_set(set.expose()) {
+            self.problems.push(Problem::error(format!("the key set cannot be used: {why}")).at(&span));
+            return None;
+        }
+        Some(set)
     }
 
     /// Like a secret, but there is no harm in writing it into the config.

@@ -1,9 +1,7 @@
 //! The compact form (RFC 7515 §7.1): header, payload and signature, in base64url, with dots between.
 
-use base64::Engine as _;
-
-use super::{super::hmac::URL_SAFE, object::Object};
-use crate::verify::scheme::JwsAlgorithm;
+use super::object::Object;
+use crate::verify::scheme::{Encoding, JwsAlgorithm};
 
 /// A longer one is refused: those of providers have a few hundred bytes.
 const MAX_LEN: usize = 16 << 10;
@@ -25,10 +23,10 @@ impl<'t> Token<'t> {
             return None;
         }
         Some(Self {
-            header: serde_json::from_slice(&URL_SAFE.decode(header).ok()?).ok()?,
+            header: serde_json::from_slice(&decode(header)?).ok()?,
             encoded_header: header,
             encoded_payload: payload,
-            signature: URL_SAFE.decode(signature).ok()?,
+            signature: decode(signature)?,
         })
     }
 
@@ -44,8 +42,8 @@ impl<'t> Token<'t> {
 
     /// What is signed, where the payload is not in the token.
     pub(super) fn signed_with(&self, payload: &[u8]) -> Vec<u8> {
-        let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload);
-        [self.encoded_header, ".", &payload].concat().into_bytes()
+        let payload = Encoding::Base64url.encode(payload);
+        [self.encoded_header, ".", payload.trim_end_matches('=')].concat().into_bytes()
     }
 
     pub(super) fn is_detached(&self) -> bool {
@@ -54,8 +52,13 @@ impl<'t> Token<'t> {
 
     /// The payload, if it is an object with every key once.
     pub(super) fn claims(&self) -> Option<Object> {
-        serde_json::from_slice(&URL_SAFE.decode(self.encoded_payload).ok()?).ok()
+        serde_json::from_slice(&decode(self.encoded_payload)?).ok()
     }
+}
+
+/// Without the blanks that the encoding allows around a signature of a list.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    Encoding::Base64url.decode(text).filter(|_| !text.contains([' ', '\t']))
 }
 
 #[cfg(test)]
@@ -67,7 +70,8 @@ mod tests {
         assert!(Token::read("e30.e30.AA").is_some());
         assert!(Token::read("e30..AA").unwrap().is_detached());
         let long = format!("e30.{}.AA", "A".repeat(MAX_LEN));
-        for text in ["", "e30", "e30.e30", "e30.e30.AA.AA", "e30.e30.A+", "W10.e30.AA", " e30.e30.AA", &long] {
+        for text in ["", "e30", "e30.e30", "e30.e30.AA.AA", "e30.e30.A+", "W10.e30.AA", " e30.e30.AA", &long]
+        {
             assert!(Token::read(text).is_none(), "{text}");
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    fetch::{Document, DEFAULT_MAX_AGE},
+    fetch::{DEFAULT_MAX_AGE, Document},
     published::PublishedKey,
 };
 use crate::{

@@ -10,7 +10,8 @@ pub(super) fn is_allowed(host: &str, pattern: &str) -> bool {
         }
         None => {
             let (labels, patterns) = (host.split('.'), pattern.split('.'));
-            labels.clone().count() == patterns.clone().count() && labels.zip(patterns).all(|(l, p)| fits(l, p))
+            labels.clone().count() == patterns.clone().count()
+                && labels.zip(patterns).all(|(l, p)| fits(l, p))
         }
     }
 }

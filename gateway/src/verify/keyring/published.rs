@@ -1,14 +1,16 @@
 //! The documents that providers publish their keys in.
 
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 
 use crate::{
     clock::Timestamp,
     verify::{
-        der::Validity,
+        der::{self, Validity},
+        jwk::Jwk,
         pointer::Pointer,
-        public_key::{Jwk, PublicKey},
-        scheme::KeyDocument,
+        public_key::PublicKey,
+        scheme::{KeyDocument, KeyField},
     },
 };
 
@@ -43,13 +45,13 @@ impl PublishedKey {
     ///
     /// # Errors
     /// What is wrong with it, also where no key is left.
-    pub(super) fn read(document: &KeyDocument, bytes: &[u8]) -> Result<Vec<Self>, String> {
+    pub(in crate::verify) fn read(document: &KeyDocument, bytes: &[u8]) -> Result<Vec<Self>, String> {
         let keys = match document {
             KeyDocument::Jwks => Self::from_jwks(bytes)?,
             KeyDocument::GithubKeys => Self::from_github(bytes)?,
             KeyDocument::Certificate => {
-                let (key, validity) = PublicKey::from_pem(bytes).map_err(|error| error.to_string())?;
-                vec![Self { id: None, key, validity }]
+                let certificate = CertificateDer::from_pem_slice(bytes);
+                vec![Self::from_certificate(&certificate.map_err(|_| "it is no certificate in PEM")?)?]
             }
             KeyDocument::Json { key } => vec![Self::from_json(bytes, key)?],
         };
@@ -58,22 +60,22 @@ impl PublishedKey {
 
     /// The keys of a JSON Web Key Set (RFC 7517 §5). Those of a kind that we do not know are left out.
     pub(in crate::verify) fn from_jwks(json: &[u8]) -> Result<Vec<Self>, String> {
-        let set: Jwks = serde_json::from_slice(json).map_err(|_| "it is not a JSON Web Key Set".to_owned())?;
+        let set: Jwks =
+            serde_json::from_slice(json).map_err(|_| "it is not a JSON Web Key Set".to_owned())?;
         let keys = set.keys.into_iter().filter_map(|key| {
             let jwk: Jwk = serde_json::from_value(key).ok()?;
-            let signs = jwk.usage.as_deref().is_none_or(|usage| usage == "sig");
-            let key = PublicKey::from_jwk(&jwk).ok().filter(|_| signs)?;
-            Some(Self { id: jwk.kid, key, validity: None })
+            let key = jwk.key().filter(|_| jwk.signs())?;
+            Some(Self { id: jwk.id, key, validity: None })
         });
         Ok(keys.collect())
     }
 
     fn from_github(json: &[u8]) -> Result<Vec<Self>, String> {
-        let list: GithubKeys =
-            serde_json::from_slice(json).map_err(|_| "it is not a list of GitHub's public keys".to_owned())?;
+        let list: GithubKeys = serde_json::from_slice(json)
+            .map_err(|_| "it is not a list of GitHub's public keys".to_owned())?;
         let keys = list.public_keys.into_iter().filter_map(|listed| {
-            let (key, validity) = PublicKey::from_text(listed.key.as_bytes()).ok()?;
-            Some(Self { id: Some(listed.key_identifier), key, validity })
+            let key = from_text(&listed.key).ok()?;
+            Some(Self { id: Some(listed.key_identifier), key, validity: None })
         });
         Ok(keys.collect())
     }
@@ -82,8 +84,13 @@ impl PublishedKey {
         let pointer: Pointer = pointer.parse()?;
         let found = Pointer::find_all(std::slice::from_ref(&pointer), json).pop().flatten();
         let text = found.ok_or_else(|| format!("it has no text at `{pointer}`"))?;
-        let (key, validity) = PublicKey::from_text(text.as_bytes()).map_err(|error| error.to_string())?;
-        Ok(Self { id: None, key, validity })
+        Ok(Self { id: None, key: from_text(&text)?, validity: None })
+    }
+
+    fn from_certificate(der: &[u8]) -> Result<Self, String> {
+        let key = PublicKey::from_certificate(der).map_err(|error| error.to_string())?;
+        let validity = der::validity(der).ok_or("the certificate does not say when it is valid")?;
+        Ok(Self { id: None, key, validity: Some(validity) })
     }
 
     /// Whether it may be meant by this id.
@@ -95,6 +102,11 @@ impl PublishedKey {
     pub(super) fn is_valid_at(&self, now: Option<Timestamp>) -> bool {
         self.validity.zip(now).is_none_or(|(validity, now)| validity.holds_at(now))
     }
+}
+
+/// A key in PEM, or in base64 of its DER form.
+fn from_text(text: &str) -> Result<PublicKey, String> {
+    PublicKey::from_text(&KeyField::default(), text.as_bytes()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
