@@ -507,13 +507,13 @@ fn a_key_set_is_for_schemes_whose_signatures_name_a_key() {
     refuses_change(
         "preset = \"github\"",
         "preset = \"github\", jwks = \"{}\"",
-        "sluice.toml:7:36: the scheme names no keys of a set, so `jwks` means nothing here \
+        "sluice.toml:7:38: the scheme names no keys of a set, so `jwks` means nothing here \
          (hint: see `sluice presets show` for what it needs)",
     );
     refuses_change(
         "preset = \"github\", secrets = [{ env = \"A\" }]",
         "preset = \"plaid\", jwks = \"{}\"",
-        "sluice.toml:7:35: the key set cannot be used: it is not a JSON Web Key Set",
+        "sluice.toml:7:37: the key set cannot be used: it is not a JSON Web Key Set",
     );
 }
 
