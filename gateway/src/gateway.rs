@@ -96,7 +96,7 @@ impl Gateway {
         let first_seen = Fingerprint::of(&config.files);
         let metrics = Arc::new(Metrics::new());
         let plugins = Arc::new(PluginHost::new(config.journal.path.join("plugins"), metrics.clone())?);
-        let keyring = Arc::new(Keyring::new());
+        let keyring = Arc::new(Keyring::new(clock.clone()));
         let tls = config.server.tls.as_ref().map(Tls::load).transpose()?;
         let journal: Arc<dyn Journal> = SqliteJournal::open(&config.journal, clock.clone())?;
         // After the journal, which makes the directory and keeps other gateways out of it.

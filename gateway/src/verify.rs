@@ -29,6 +29,9 @@ use crate::{
     config,
     event::{Event, EventId, Headers},
 };
+use basic::BasicCheck;
+use http_signature::HttpSignatureCheck;
+use jws::JwsCheck;
 use learning::Learning;
 use pointer::Pointer;
 use reader::Reader;
@@ -38,15 +41,22 @@ use token::TokenCheck;
 
 pub mod scheme;
 
+mod basic;
 mod canonical;
 mod charset;
 mod confirm;
+mod der;
 mod digest;
 mod document;
+mod egress;
 mod encoding;
 mod handshake;
 mod held;
 mod hmac;
+mod host;
+mod http_signature;
+mod jwk;
+mod jws;
 mod keyring;
 mod learned;
 mod learning;
@@ -54,6 +64,7 @@ mod parse;
 mod pointer;
 mod preset;
 mod public_key;
+mod public_keys;
 mod reader;
 mod settings;
 mod signature;
@@ -68,6 +79,9 @@ mod witness;
 
 /// A delivery id or an event type longer than this many bytes is taken for a mistake and left out.
 const MAX_DETAIL: usize = 512;
+
+/// How many characters of a key's id are shown.
+const MAX_KEY_ID: usize = 64;
 
 /// Shows that an event was proven genuine: made by this module, and by the journal for what was let in here.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +112,10 @@ pub struct Unverified {
 pub struct Genuine<'v> {
     request: Unverified,
     facts: &'v Facts,
+    /// The index of the secret or public key that proved it, in the config's order; learned secrets come after these.
     matched: Option<usize>,
+    /// Of the token that proved it, where it was one.
+    claims: jws::Object,
     proof: Proof,
 }
 
@@ -118,9 +135,10 @@ enum Held {
 enum Check {
     Open,
     Signature(Box<SignatureCheck>),
+    Jws(Box<JwsCheck>),
     Token(TokenCheck),
-    /// To be replaced by the families that are not there yet.
-    Unsupported,
+    Basic(BasicCheck),
+    Rfc9421(Box<HttpSignatureCheck>),
 }
 
 /// Where a scheme has an event's delivery id and type.
@@ -175,6 +193,27 @@ pub enum Refused {
     TokenMissing { field: String },
     #[error("token does not match")]
     TokenInvalid,
+    #[error("{field} is not the hash of our URL")]
+    UrlHashInvalid { field: String },
+    #[error("claim `{claim}` is missing")]
+    ClaimMissing { claim: String },
+    #[error("claim `{claim}` is not what it must be")]
+    ClaimInvalid { claim: String },
+    #[error("it expired {since} s ago")]
+    Expired { since: u64 },
+    #[error("it is valid only in {ahead} s")]
+    NotYetValid { ahead: u64 },
+    #[error("the signature does not cover `{component}`")]
+    ComponentMissing { component: String },
+    #[error("the signature covers {component}, which is not supported")]
+    ComponentUnsupported { component: String },
+    #[error("no key is known by the id `{key_id}`")]
+    KeyUnknown { key_id: String },
+    #[error("the key cannot be used: {reason}")]
+    KeyNotAllowed { reason: String },
+    /// The provider's fault or ours, not the sender's: worth another attempt.
+    #[error("the provider's keys cannot be fetched: {reason}")]
+    KeyUnavailable { reason: String },
     /// The operator's mistake, not the sender's.
     #[error("none of the route's secrets is valid now")]
     NoActiveSecret,
@@ -238,17 +277,24 @@ impl Verifier {
                 &made.check
             }
         };
+        let mut claims = jws::Object::default();
         let matched = match check {
             Check::Open => None,
             Check::Signature(check) => check.check(&reader, now, witness).await?,
-            Check::Token(check) => {
-                check.check(&reader, now, witness)?;
-                check.remove_credentials(&mut request);
-                None
+            Check::Jws(check) => {
+                let proven = check.check(&reader, now, witness).await?;
+                claims = proven.claims;
+                proven.matched
             }
-            Check::Unsupported => return Err(Refused::NoActiveSecret),
+            Check::Token(check) => {
+                let matched = check.check(&reader, now, witness)?;
+                check.remove_credentials(&mut request);
+                Some(matched)
+            }
+            Check::Basic(check) => Some(check.check(&reader, now, witness)?),
+            Check::Rfc9421(check) => check.check(&reader, now, witness).await?,
         };
-        Ok(Genuine { request, facts: &self.facts, matched, proof: Proof(()) })
+        Ok(Genuine { request, facts: &self.facts, matched, claims, proof: Proof(()) })
     }
 }
 
@@ -260,7 +306,11 @@ impl Check {
             }
             Family::Token(scheme) => Self::Token(TokenCheck::new(scheme, &settings.secrets)),
             Family::None {} => Self::Open,
-            Family::Jws(_) | Family::Basic(_) | Family::Rfc9421(_) => Self::Unsupported,
+            Family::Jws(scheme) => Self::Jws(Box::new(JwsCheck::new(scheme, settings, keyring))),
+            Family::Basic(_) => Self::Basic(BasicCheck::new(&settings.secrets)),
+            Family::Rfc9421(scheme) => {
+                Self::Rfc9421(Box::new(HttpSignatureCheck::new(scheme, settings, keyring)))
+            }
         }
     }
 }
@@ -284,8 +334,8 @@ impl Genuine<'_> {
 
     /// Makes the event. `body` is the request's, with its content encoding undone.
     pub fn into_event(self, body: Bytes) -> Event {
-        let Self { request, facts, matched: _, proof } = self;
-        let (delivery_id, event_type) = facts.read(&request, &body);
+        let Self { request, facts, matched: _, claims, proof } = self;
+        let (delivery_id, event_type) = facts.read(&request, &body, &claims);
         Event {
             id: request.id,
             route: request.route,
@@ -320,7 +370,12 @@ impl Facts {
     }
 
     /// The delivery id and the event type. The body is parsed only where one of them may be in it.
-    fn read(&self, request: &Unverified, body: &[u8]) -> (Option<String>, Option<String>) {
+    fn read(
+        &self,
+        request: &Unverified,
+        body: &[u8],
+        claims: &jws::Object,
+    ) -> (Option<String>, Option<String>) {
         let mut found = match self.pointers.is_empty() {
             true => Vec::new(),
             false => Pointer::find_all(&self.pointers, document::document(&request.headers, body)),
@@ -329,6 +384,7 @@ impl Facts {
         let reader = Reader::new(request, &vars);
         let mut first = |facts: &[Fact]| {
             facts.iter().find_map(|fact| match fact {
+                Fact::Field(Field::Claim(name)) => claims.text(name),
                 Fact::Field(field) => reader.read(field).ok().flatten().map(String::from),
                 Fact::Json(index) => found[*index].take(),
             })
@@ -370,6 +426,11 @@ fn passed_on(mut headers: HeaderMap) -> Headers {
 }
 
 impl Refused {
+    /// The id is the sender's word, so no more of it is kept than fits a line of the log.
+    fn key_unknown(key_id: Option<&str>) -> Self {
+        Self::KeyUnknown { key_id: key_id.unwrap_or_default().chars().take(MAX_KEY_ID).collect() }
+    }
+
     /// The refusal's name in logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
@@ -390,6 +451,16 @@ impl Refused {
             Self::ListEmpty { .. } => "list_empty",
             Self::TokenMissing { .. } => "token_missing",
             Self::TokenInvalid => "token_invalid",
+            Self::UrlHashInvalid { .. } => "url_hash_invalid",
+            Self::ClaimMissing { .. } => "claim_missing",
+            Self::ClaimInvalid { .. } => "claim_invalid",
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::ComponentMissing { .. } => "component_missing",
+            Self::ComponentUnsupported { .. } => "component_unsupported",
+            Self::KeyUnknown { .. } => "key_unknown",
+            Self::KeyNotAllowed { .. } => "key_not_allowed",
+            Self::KeyUnavailable { .. } => "key_unavailable",
             Self::NoActiveSecret => "no_active_secret",
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     listener::tls::Tls,
     plugin::PluginHost,
     telemetry::{Chain, LogArgs, Metrics},
-    verify::{Keyring, PublicCaller},
+    verify::PublicCaller,
 };
 
 #[derive(Debug, clap::Args)]
@@ -65,7 +65,7 @@ pub fn check_plugins(config: &Config) -> Vec<String> {
             let supplies = Supplies {
                 plugins: Arc::new(plugins),
                 metrics,
-                keyring: Arc::new(Keyring::new()),
+                keyring: Arc::default(),
                 learned: Arc::default(),
                 caller: Arc::new(PublicCaller),
             };

@@ -520,6 +520,21 @@ fn a_signature_needs_one_scheme_and_a_secret() {
 }
 
 #[test]
+fn a_key_set_is_for_schemes_whose_signatures_name_a_key() {
+    refuses_change(
+        "preset = \"github\"",
+        "preset = \"github\", jwks = \"{}\"",
+        "sluice.toml:7:38: the scheme names no keys of a set, so `jwks` means nothing here \
+         (hint: see `sluice presets show` for what it needs)",
+    );
+    refuses_change(
+        "preset = \"github\", secrets = [{ env = \"A\" }]",
+        "preset = \"plaid\", jwks = \"{}\"",
+        "sluice.toml:7:37: the key set cannot be used: it is not a JSON Web Key Set",
+    );
+}
+
+#[test]
 fn secrets_that_cannot_be_had_are_refused() {
     let refuses_secret = |table: &str, expected: &str| refuses_change("{ env = \"A\" }", table, expected);
     refuses_secret(

@@ -231,7 +231,9 @@ impl Rejection {
 
     pub(super) fn audience(&self) -> Audience {
         match self {
-            Self::Journal(_) | Self::Refused(Refused::NoActiveSecret) => Audience::Operator,
+            Self::Journal(_) | Self::Refused(Refused::NoActiveSecret | Refused::KeyUnavailable { .. }) => {
+                Audience::Operator
+            }
             Self::Handshake { source, .. } if source.refusal().is_none() => Audience::Operator,
             Self::NotFound { .. }
             | Self::MethodNotAllowed { .. }
@@ -276,10 +278,21 @@ fn told_of_refusal(refused: &Refused) -> Told {
         | Refused::BodyNotCovered
         | Refused::ListEmpty { .. }
         | Refused::TokenMissing { .. }
-        | Refused::TokenInvalid => {
+        | Refused::TokenInvalid
+        | Refused::UrlHashInvalid { .. }
+        | Refused::ClaimMissing { .. }
+        | Refused::ClaimInvalid { .. }
+        | Refused::Expired { .. }
+        | Refused::NotYetValid { .. }
+        | Refused::ComponentMissing { .. }
+        | Refused::ComponentUnsupported { .. }
+        | Refused::KeyUnknown { .. }
+        | Refused::KeyNotAllowed { .. } => {
             Told::new(StatusCode::UNAUTHORIZED, "signature_invalid", "signature does not match")
         }
-        Refused::NoActiveSecret => Told::unavailable("unavailable", "not ready for this route"),
+        Refused::NoActiveSecret | Refused::KeyUnavailable { .. } => {
+            Told::unavailable("unavailable", "not ready for this route")
+        }
     }
 }
 
@@ -458,6 +471,12 @@ mod tests {
                 "{code:unavailable,message:not ready for this route",
             ),
             (
+                Rejection::Refused(Refused::KeyUnavailable { reason: field() }),
+                503,
+                "retry-after: 30",
+                "{code:unavailable,message:not ready for this route",
+            ),
+            (
                 Rejection::Journal(JournalError::Full("disk".to_owned())),
                 503,
                 "retry-after: 30",
@@ -484,6 +503,17 @@ mod tests {
         for refused in [
             Refused::SignatureMissing { field: field() },
             Refused::SignatureMalformed { field: field() },
+            Refused::AlgorithmUnknown { field: field() },
+            Refused::BodyHashInvalid { field: field() },
+            Refused::UrlHashInvalid { field: field() },
+            Refused::ClaimMissing { claim: field() },
+            Refused::ClaimInvalid { claim: field() },
+            Refused::Expired { since: 1 },
+            Refused::NotYetValid { ahead: 1 },
+            Refused::ComponentMissing { component: field() },
+            Refused::ComponentUnsupported { component: field() },
+            Refused::KeyUnknown { key_id: field() },
+            Refused::KeyNotAllowed { reason: field() },
             Refused::TimestampMissing { field: field() },
             Refused::TimestampMalformed { field: field() },
             Refused::TimestampStale { age: 400, tolerance: 300 },
@@ -492,8 +522,6 @@ mod tests {
             Refused::Repeated { field: field() },
             Refused::Unreadable { field: field() },
             Refused::RequirementFailed { field: field() },
-            Refused::AlgorithmUnknown { field: field() },
-            Refused::BodyHashInvalid { field: field() },
             Refused::BodyNotCovered,
             Refused::ListEmpty { list: field() },
             Refused::TokenMissing { field: field() },

@@ -196,10 +196,11 @@ impl Rule {
 
 impl Condition {
     fn holds(&self, reader: &Reader<'_>) -> bool {
-        if self.empty {
+        if self.missing || self.empty {
             let Field::Json(pointer) = &self.from else { return false };
             let value = reader.json().and_then(|json| pointer.value(json, None));
-            return value.and_then(|value| value.as_array()).is_some_and(Vec::is_empty);
+            let is_empty = value.and_then(|value| value.as_array()).is_some_and(Vec::is_empty);
+            return if self.missing { value.is_none() } else { is_empty };
         }
         // A value that is there twice tells nothing apart.
         let Ok(Some(value)) = reader.read(&self.from) else { return false };

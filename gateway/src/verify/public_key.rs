@@ -1,6 +1,7 @@
 //! A sender's public key, however it is written, and what it proves.
 
 use base64::engine::{Engine as _, general_purpose::STANDARD};
+use p521::ecdsa::{Signature, VerifyingKey, signature::Verifier as _};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::CertificateDer;
@@ -14,6 +15,8 @@ use super::{
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 
@@ -21,6 +24,7 @@ const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1
 const ED25519_LEN: usize = 32;
 /// Bytes of an uncompressed point on P-256: `04`, x, y.
 const P256_LEN: usize = 65;
+const P384_LEN: usize = 97;
 
 /// A public key of a kind that we can check signatures with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +32,18 @@ pub(super) enum PublicKey {
     Ed25519(Vec<u8>),
     /// The point, uncompressed (SEC 1, 2.3.3).
     P256(Vec<u8>),
+    P384(Vec<u8>),
+    P521(Box<VerifyingKey>),
     /// `RSAPublicKey` in DER (RFC 8017, A.1.1).
     Rsa(Vec<u8>),
+}
+
+/// The curves of ECDSA, each with a hash of its own (RFC 7518 §3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Curve {
+    P256,
+    P384,
+    P521,
 }
 
 /// Why a text is no public key that we can use.
@@ -47,7 +61,7 @@ pub(super) enum PublicKeyError {
     Certificate,
     #[error("neither the bytes of an Ed25519 or P-256 key nor a SubjectPublicKeyInfo in DER")]
     Malformed,
-    #[error("keys of kind {kind} are not supported; Ed25519, ECDSA on P-256 and RSA are")]
+    #[error("keys of kind {kind} are not supported; Ed25519, ECDSA on P-256, P-384 and P-521, and RSA are")]
     Kind { kind: String },
 }
 
@@ -120,6 +134,8 @@ impl PublicKey {
         let kind = info.algorithm.oid;
         match info.algorithm.parameters_oid() {
             Ok(curve) if kind == EC && curve == P256 && key.len() == P256_LEN => Ok(Self::P256(key)),
+            Ok(curve) if kind == EC && curve == P384 && key.len() == P384_LEN => Ok(Self::P384(key)),
+            Ok(curve) if kind == EC && curve == P521 => Self::p521(&key).ok_or(PublicKeyError::Malformed),
             Ok(curve) if kind == EC => Err(PublicKeyError::Kind { kind: curve.to_string() }),
             _ if kind == ED25519 && key.len() == ED25519_LEN => Ok(Self::Ed25519(key)),
             _ if kind == RSA || kind == RSA_PSS => Ok(Self::Rsa(key)),
@@ -127,11 +143,30 @@ impl PublicKey {
         }
     }
 
+    /// Takes an uncompressed point on P-521.
+    pub(super) fn p521(point: &[u8]) -> Option<Self> {
+        VerifyingKey::from_sec1_bytes(point).ok().map(|key| Self::P521(Box::new(key)))
+    }
+
     /// Whether the signature is this key's over the message. A key of another kind proves nothing.
     pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        let (Self::Ed25519(bytes) | Self::P256(bytes) | Self::Rsa(bytes)) = self;
+        let (Self::Ed25519(bytes) | Self::P256(bytes) | Self::Rsa(bytes)) = self else { return false };
         let how = self.how(algorithm);
         how.is_some_and(|how| UnparsedPublicKey::new(how, bytes).verify(message, signature).is_ok())
+    }
+
+    /// As [`verify`](Self::verify), for ECDSA signatures that are `r` and `s` one after the other, as in JSON Web
+    /// Signatures and HTTP Message Signatures.
+    pub(super) fn verify_fixed(&self, curve: Curve, message: &[u8], sent: &[u8]) -> bool {
+        let on = |how, point: &[u8]| UnparsedPublicKey::new(how, point).verify(message, sent).is_ok();
+        match (self, curve) {
+            (Self::P256(point), Curve::P256) => on(&signature::ECDSA_P256_SHA256_FIXED, point),
+            (Self::P384(point), Curve::P384) => on(&signature::ECDSA_P384_SHA384_FIXED, point),
+            (Self::P521(key), Curve::P521) => {
+                Signature::from_slice(sent).is_ok_and(|signature| key.verify(message, &signature).is_ok())
+            }
+            _ => false,
+        }
     }
 
     /// SHA-1 and keys of 1024 bits are let through for RSA since providers still use them.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use self::{
     handshake::{Answer, Condition, Confirm, Demand, Handshake, Learn},
     http_signature::HttpSignatureScheme,
-    jws::{BodyBinding, Detached, JwsAlgorithm, JwsScheme, UrlBinding},
+    jws::{BodyBinding, Detached, JwsAlgorithm, JwsScheme, Required, UrlBinding},
     keys::{KeyDocument, KeySource},
     respond::Respond,
     signature::{
@@ -165,12 +165,11 @@ impl Scheme {
     pub fn check_secret(&self, secret: &[u8]) -> Result<(), String> {
         match &self.family {
             Family::Signature(scheme) => Key::new(scheme, secret).map(drop).map_err(|e| e.to_string()),
-            Family::Jws(_) | Family::Token(_) | Family::Basic(_) | Family::Rfc9421(_)
-                if secret.is_empty() =>
-            {
-                Err("the secret is empty".to_owned())
-            }
-            Family::Jws(_) | Family::Token(_) | Family::Basic(_) | Family::Rfc9421(_) => Ok(()),
+            Family::Jws(scheme) => super::jws::check_secret(scheme, secret),
+            Family::Basic(_) => super::basic::check_secret(secret),
+            Family::Rfc9421(_) => super::http_signature::check_secret(secret),
+            Family::Token(_) if secret.is_empty() => Err("the secret is empty".to_owned()),
+            Family::Token(_) => Ok(()),
             Family::None {} => Err("the provider proves nothing, so no secret is of use".to_owned()),
         }
     }
@@ -184,9 +183,10 @@ impl Scheme {
             Family::Signature(scheme) => {
                 PublicKey::from_text(&scheme.key, text).map(drop).map_err(|e| e.to_string())
             }
-            Family::Jws(_) | Family::Token(_) | Family::Basic(_) | Family::Rfc9421(_) | Family::None {} => {
-                Ok(())
+            Family::Jws(_) | Family::Rfc9421(_) => {
+                PublicKey::from_text(&KeyField::default(), text).map(drop).map_err(|e| e.to_string())
             }
+            Family::Token(_) | Family::Basic(_) | Family::None {} => Ok(()),
         }
     }
 
@@ -243,7 +243,8 @@ impl Scheme {
         match &self.family {
             Family::Signature(scheme) => scheme.check(),
             Family::Jws(scheme) => scheme.check(),
-            Family::Token(_) | Family::Basic(_) | Family::Rfc9421(_) | Family::None {} => Ok(()),
+            Family::Rfc9421(scheme) => scheme.check(),
+            Family::Token(_) | Family::Basic(_) | Family::None {} => Ok(()),
         }
     }
 }

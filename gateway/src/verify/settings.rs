@@ -2,7 +2,11 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use super::{scheme::Scheme, vars::Vars};
+use super::{
+    keyring::PublishedKey,
+    scheme::{KeyDocument, Scheme},
+    vars::Vars,
+};
 use crate::config::Secret;
 
 /// A scheme with what belongs to it on this route.
@@ -33,6 +37,14 @@ impl Settings {
     pub fn new(scheme: Arc<Scheme>, secrets: Vec<Secret>) -> Self {
         let (public_keys, vars) = (Vec::new(), Vars::default());
         Self { preset: None, scheme, secrets, public_keys, jwks: None, vars, url: None }
+    }
+
+    /// Whether a JSON Web Key Set holds a key that can be used.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_key_set(json: &[u8]) -> Result<(), String> {
+        PublishedKey::read(&KeyDocument::Jwks, json).map(drop)
     }
 }
 

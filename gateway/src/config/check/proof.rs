@@ -7,7 +7,7 @@ use crate::{
     config::{Secret, Verify, field::Field, raw, report::Problem},
     verify::{
         PublicUrl, Settings, Vars,
-        scheme::{Needs, Respond, Scheme},
+        scheme::{Family, Needs, Respond, Scheme},
     },
 };
 
@@ -21,7 +21,7 @@ impl Checker<'_> {
         };
         let secrets = self.scheme_secrets(secrets, &scheme, span);
         let public_keys = self.public_keys(public_keys, jwks.is_some(), &scheme, span);
-        let jwks = super::all(jwks.map(|jwks| self.secret(jwks)));
+        let jwks = super::all(jwks.map(|jwks| self.key_set(jwks, &scheme)));
         let vars = self.vars(vars, &scheme, span);
         let url = self.public_url(url, &scheme, span);
         Some(Verify::Proof(Box::new(Settings {
@@ -114,18 +114,39 @@ impl Checker<'_> {
         keys.into_iter().collect()
     }
 
-    /// Like a secret, but there is no harm in writing it into the config.
+    fn key_set(&mut self, field: Field<raw::Secret>, scheme: &Scheme) -> Option<Secret> {
+        let has_ids = matches!(scheme.family, Family::Jws(_) | Family::Rfc9421(_));
+        if !has_ids || !matches!(scheme.needs(), Needs::PublicKeys | Needs::PublishedKeys) {
+            let problem = Problem::error("the scheme names no keys of a set, so `jwks` means nothing here");
+            let hint = "see `sluice presets show` for what it needs";
+            self.problems.push(problem.at(&field.span).hint(hint));
+            return None;
+        }
+        let span = field.span.clone();
+        let set = self.key_text(field)?;
+        if let Err(why) = Settings::check_key_set(set.expose()) {
+            self.problems.push(Problem::error(format!("the key set cannot be used: {why}")).at(&span));
+            return None;
+        }
+        Some(set)
+    }
+
     fn public_key(&mut self, field: Field<raw::Secret>, scheme: &Scheme) -> Option<Secret> {
         let span = field.span.clone();
-        let key = match field.value? {
-            raw::Secret::String(text) => Secret::new(text.into_bytes(), "inline"),
-            table @ raw::Secret::Table(_) => self.secret(Field { span: field.span, value: Some(table) })?,
-        };
+        let key = self.key_text(field)?;
         if let Err(why) = scheme.check_public_key(key.expose()) {
             let problem = Problem::error(format!("the public key does not fit the scheme: {why}"));
             self.problems.push(problem.at(&span));
         }
         Some(key)
+    }
+
+    /// Like a secret, but there is no harm in writing it into the config.
+    fn key_text(&mut self, field: Field<raw::Secret>) -> Option<Secret> {
+        match field.value? {
+            raw::Secret::String(text) => Some(Secret::new(text.into_bytes(), "inline")),
+            table @ raw::Secret::Table(_) => self.secret(Field { span: field.span, value: Some(table) }),
+        }
     }
 
     fn vars(

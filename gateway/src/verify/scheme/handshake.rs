@@ -53,6 +53,9 @@ pub struct Condition {
     /// The value is one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<String>,
+    /// There is nothing at this place of the JSON body.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing: bool,
     /// The value is an empty list.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty: bool,

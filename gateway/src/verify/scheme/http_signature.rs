@@ -18,6 +18,19 @@ pub struct HttpSignatureScheme {
     pub max_age: u64,
 }
 
+impl HttpSignatureScheme {
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.algorithm {
+            Algorithm::HmacSha256
+            | Algorithm::Ed25519
+            | Algorithm::EcdsaP256Sha256
+            | Algorithm::RsaPssSha512
+            | Algorithm::RsaPkcs1Sha256 => Ok(()),
+            other => Err(format!("RFC 9421 knows no signatures with {other:?}")),
+        }
+    }
+}
+
 fn max_age() -> u64 {
     300
 }
