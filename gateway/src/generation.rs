@@ -12,7 +12,7 @@ use crate::{
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
     telemetry::{Chain, Metrics},
-    verify::{Keyring, Verifier},
+    verify::{Keyring, Rotation, Verifier},
 };
 
 /// The generation in force. Load it once per request or event and keep what was loaded.
@@ -43,6 +43,7 @@ pub struct LiveRoute {
     /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
     pub limiter: Option<Arc<RouteLimiter>>,
     pub metrics: RouteMetrics,
+    pub rotation: Rotation,
 }
 
 /// Why a config that is right by itself cannot be put in force.
@@ -107,6 +108,12 @@ impl LiveRoute {
             pipeline,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
             metrics: RouteMetrics::new(&supplies.metrics, &config.name),
+            rotation: Rotation::new(
+                &config.name,
+                &config.verify,
+                &supplies.metrics,
+                before.map(|before| &before.rotation),
+            ),
             config,
         }
     }

@@ -115,6 +115,9 @@ impl Ingest {
 
         let request = unverified(arrival, route, params, parts, sent);
         let genuine = route.verifier.verify(request, arrival.at).await.map_err(Rejection::Refused)?;
+        if let Some(secret) = genuine.matched() {
+            route.rotation.matched(secret, arrival.at);
+        }
         // Only now: what forgers send must not use up the sender's rate.
         if let Some(limiter) = &route.limiter {
             limiter.check().map_err(|wait| Rejection::RateLimited { wait })?;

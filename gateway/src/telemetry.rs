@@ -43,6 +43,13 @@ pub struct RefusalLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct VerifiedLabels {
+    pub route: Arc<str>,
+    /// Where the secret came from, e.g. `env GITHUB_SECRET`.
+    pub secret: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct PluginLabels {
     pub route: Arc<str>,
     pub plugin: Arc<str>,
@@ -86,6 +93,8 @@ pub struct Metrics {
     pub accepted: Family<RouteLabel, Counter>,
     pub duplicates: Family<RouteLabel, Counter>,
     pub refused: Family<RefusalLabels, Counter>,
+    /// Requests proven, by the secret that proved them.
+    pub verified: Family<VerifiedLabels, Counter>,
     /// From the request's first byte read to its answer, events let in only.
     pub ack_seconds: Histograms<RouteLabel>,
     pub dropped: Family<RouteLabel, Counter>,
@@ -112,6 +121,7 @@ impl Metrics {
             accepted: Family::default(),
             duplicates: Family::default(),
             refused: Family::default(),
+            verified: Family::default(),
             ack_seconds: Family::new_with_constructor(latency),
             dropped: Family::default(),
             plugin_seconds: Family::new_with_constructor(plugin_time),
@@ -156,6 +166,7 @@ impl Metrics {
         r.register("events_accepted", "Events written down and answered 2xx", self.accepted.clone());
         r.register("events_duplicate", "Deliveries seen before", self.duplicates.clone());
         r.register("requests_refused", "Requests refused, by reason", self.refused.clone());
+        r.register("verified", "Requests proven, by the secret that proved them", self.verified.clone());
         r.register("events_dropped", "Events that a plugin dropped", self.dropped.clone());
         r.register_with_unit(
             "ack",
@@ -288,6 +299,7 @@ mod tests {
             accepted,
             duplicates,
             refused,
+            verified,
             ack_seconds,
             dropped,
             plugin_seconds,
@@ -313,6 +325,7 @@ mod tests {
             family.get_or_create(&DestinationLabel { destination: "d".into() }).observe(1.0);
         }
         refused.get_or_create(&refusal("r", outcome)).inc();
+        verified.get_or_create(&VerifiedLabels { route: Arc::clone(&route), secret: "s".into() }).inc();
         ack_seconds.get_or_create(&RouteLabel { route: Arc::clone(&route) }).observe(1.0);
         let labels = PluginLabels { route: Arc::clone(&route), plugin: Arc::clone(&plugin) };
         plugin_seconds.get_or_create(&labels).observe(1.0);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 pub use self::{
     keyring::Keyring,
+    rotation::Rotation,
     settings::{PublicUrl, Settings},
     signer::{SignError, Signer},
     vars::Vars,
@@ -40,6 +41,7 @@ mod parse;
 mod pointer;
 mod preset;
 mod reader;
+mod rotation;
 mod settings;
 mod signature;
 mod signer;
@@ -81,6 +83,7 @@ pub struct Unverified {
 pub struct Genuine<'v> {
     request: Unverified,
     facts: &'v Facts,
+    matched: Option<usize>,
     proof: Proof,
 }
 
@@ -181,16 +184,17 @@ impl Verifier {
         witness: &mut impl Witness,
     ) -> Result<Genuine<'_>, Refused> {
         let reader = Reader::new(&request, &self.vars);
-        match &self.check {
-            Check::Open => {}
-            Check::Signature(check) => check.check(&reader, now, witness).await?,
+        let matched = match &self.check {
+            Check::Open => None,
+            Check::Signature(check) => Some(check.check(&reader, now, witness).await?),
             Check::Token(check) => {
-                check.check(&reader, now, witness)?;
+                let matched = check.check(&reader, now, witness)?;
                 check.remove_credentials(&mut request);
+                Some(matched)
             }
             Check::Unsupported => return Err(Refused::NoActiveSecret),
-        }
-        Ok(Genuine { request, facts: &self.facts, proof: Proof(()) })
+        };
+        Ok(Genuine { request, facts: &self.facts, matched, proof: Proof(()) })
     }
 }
 
@@ -206,6 +210,12 @@ impl Check {
 }
 
 impl Genuine<'_> {
+    /// Which of the route's secrets or public keys proved it, by its place in their list; `None` where it was none of
+    /// them.
+    pub fn matched(&self) -> Option<usize> {
+        self.matched
+    }
+
     /// The bytes as they were sent.
     pub fn body(&self) -> &Bytes {
         &self.request.body
@@ -213,7 +223,7 @@ impl Genuine<'_> {
 
     /// Makes the event. `body` is the request's, with its content encoding undone.
     pub fn into_event(self, body: Bytes) -> Event {
-        let Self { request, facts, proof } = self;
+        let Self { request, facts, matched: _, proof } = self;
         let (delivery_id, event_type) = facts.read(&request, &body);
         Event {
             id: request.id,

@@ -486,6 +486,7 @@ pub(crate) fn current(config: Config) -> Current {
             pipeline: Pipeline::default(),
             limiter: None,
             metrics: RouteMetrics::new(&Metrics::new(), &route.name),
+            rotation: crate::verify::Rotation::default(),
         };
         (route.name.clone(), Arc::new(live))
     };

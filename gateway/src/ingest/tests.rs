@@ -185,6 +185,7 @@ impl Bench {
             pipeline: Pipeline::default(),
             limiter: RouteLimiter::carry_over(config.rate, None),
             metrics: RouteMetrics::new(&self.metrics, &config.name),
+            rotation: crate::verify::Rotation::new(&config.name, &config.verify, &self.metrics, None),
         };
         (config.name.clone(), Arc::new(live))
     }

@@ -63,7 +63,7 @@ impl Key {
     }
 }
 
-fn decode_key(field: &KeyField, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
+pub(super) fn decode_key(field: &KeyField, secret: &[u8]) -> Result<Vec<u8>, KeyError> {
     let prefix = field.strip_prefix.iter().find(|prefix| secret.starts_with(prefix.as_bytes()));
     let text = &secret[prefix.map_or(0, String::len)..];
     let not = |encoding| KeyError::Encoding { encoding, after: prefix.cloned() };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use self::{
     handshake::{Answer, Condition, Confirm, Demand, Handshake, Learn},
     http_signature::HttpSignatureScheme,
-    jws::{BodyBinding, Detached, JwsAlgorithm, JwsScheme, UrlBinding},
+    jws::{BodyBinding, Detached, JwsAlgorithm, JwsScheme, Required, UrlBinding},
     keys::{KeyDocument, KeySource},
     respond::Respond,
     signature::{
@@ -206,6 +206,11 @@ impl Scheme {
             }
             Family::None {} => Needs::Nothing,
         }
+    }
+
+    /// Whether whoever has the secret can sign: see [`Signer`](super::Signer).
+    pub fn can_be_signed(&self) -> bool {
+        super::signer::can_sign(self).is_ok()
     }
 
     /// Whether our own URL is part of what is signed, so that the config has to say it.

@@ -34,20 +34,20 @@ impl SignatureCheck {
         request: &Reader<'_>,
         now: Option<Timestamp>,
         _witness: &mut impl Witness,
-    ) -> Result<(), Refused> {
+    ) -> Result<usize, Refused> {
         let from = &self.scheme.signature.from;
         let mut refused = Refused::SignatureMissing { field: from.names() };
         for field in from.iter() {
             let Some(raw) = request.read(field)? else { continue };
             match self.check_one(&raw, request, now) {
-                Ok(()) => return Ok(()),
+                Ok(matched) => return Ok(matched),
                 Err(error) => refused = error,
             }
         }
         Err(refused)
     }
 
-    fn check_one(&self, raw: &str, request: &Reader<'_>, now: Option<Timestamp>) -> Result<(), Refused> {
+    fn check_one(&self, raw: &str, request: &Reader<'_>, now: Option<Timestamp>) -> Result<usize, Refused> {
         if self.scheme.signature.parse.signatures(raw).all(str::is_empty) {
             return Err(self.malformed());
         }
@@ -63,9 +63,10 @@ impl SignatureCheck {
         let context = Context { timestamp: text, ..Context::default() };
         let template = self.scheme.signed.iter().next().ok_or(Refused::SignatureInvalid)?;
         let pieces = template.render(request, context)?;
-        self.match_any(raw, &pieces, now)?;
+        let matched = self.match_any(raw, &pieces, now)?;
         // Last, so that "stale" is only ever said of a request that was genuine once.
-        signed_at.zip(now).map_or(Ok(()), |((field, signed_at), now)| field.check(signed_at, now))
+        signed_at.zip(now).map_or(Ok(()), |((field, signed_at), now)| field.check(signed_at, now))?;
+        Ok(matched)
     }
 
     fn timestamp_text<'a>(
@@ -88,15 +89,21 @@ impl SignatureCheck {
         }
     }
 
-    fn match_any(&self, raw: &str, pieces: &[Cow<'_, [u8]>], now: Option<Timestamp>) -> Result<(), Refused> {
-        let mut keys = self.keys.iter().filter(|(secret, _)| secret.is_active_at(now)).peekable();
+    fn match_any(
+        &self,
+        raw: &str,
+        pieces: &[Cow<'_, [u8]>],
+        now: Option<Timestamp>,
+    ) -> Result<usize, Refused> {
+        let keys = self.keys.iter().enumerate();
+        let mut keys = keys.filter(|(_, (secret, _))| secret.is_active_at(now)).peekable();
         if keys.peek().is_none() {
             return Err(Refused::NoActiveSecret);
         }
         let mut outcome = Match::Malformed;
-        for (_, key) in keys {
+        for (index, (_, key)) in keys {
             match self.match_one(raw, &key.tag(pieces)) {
-                Match::Yes => return Ok(()),
+                Match::Yes => return Ok(index),
                 Match::No => outcome = Match::No,
                 Match::Malformed => {}
             }
