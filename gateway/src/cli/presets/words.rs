@@ -236,12 +236,13 @@ fn of_jws(scheme: &JwsScheme) -> Vec<String> {
         )
     }));
     said.extend(scheme.body_hash.as_ref().map(|body| {
-        format!(
-            "The claim `{}` is the {} of the body, in {}.",
-            body.claim,
-            derive(body.hash),
-            encoding(body.encoding)
-        )
+        let when = match body.required {
+            Required::Always => "",
+            Required::IfBody => ", where there is one",
+            Required::Never => ", if the claim is there",
+        };
+        let (hash, encoding) = (derive(body.hash), encoding(body.encoding));
+        format!("The claim `{}` is the {hash} of the body, in {encoding}{when}.", body.claim)
     }));
     said.extend(scheme.detached.as_ref().map(|detached| {
         format!("What it signs is made of `{}`, the headers that it lists and the body.", detached.head)
