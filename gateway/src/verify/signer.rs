@@ -35,7 +35,7 @@ pub enum SignError {
     Value { field: String },
     #[error("the signature goes into `{field}`, and the body is not JSON that has room for it")]
     NotJson { field: String },
-    #[error("the signature goes into `{field}`, and the body is not a form")]
+    #[error("`{field}` is of a form, and the body is none: its `content-type` says which it is")]
     NotAForm { field: String },
     #[error("`{field}` is no place in a request")]
     NotAPlace { field: String },

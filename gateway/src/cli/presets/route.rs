@@ -35,7 +35,8 @@ mod tests {
     use crate::{config::Config, verify::scheme::presets};
 
     /// Each fits some schemes.
-    const SECRETS: [&str; 2] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "44782def547aaa06c910c43932b1eb0c"];
+    const SECRETS: [&str; 3] =
+        ["user:password", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "44782def547aaa06c910c43932b1eb0c"];
 
     #[test]
     fn the_route_of_every_preset_is_a_good_one() {

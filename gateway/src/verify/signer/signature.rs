@@ -31,6 +31,10 @@ impl Signer<'_> {
         let nothing = || SignError::Incomplete(Refused::SignatureInvalid);
         let template = scheme.signed.iter().next().ok_or_else(nothing)?;
         let place = scheme.signature.from.iter().next().ok_or_else(nothing)?;
+        let only_forms = template.parts().contains(&Part::FormConcat) && scheme.body_hash.is_none();
+        if only_forms && !is_form(request) && !request.body.is_empty() {
+            return Err(SignError::NotAForm { field: template.to_string() });
+        }
         let time = scheme.timestamp.as_ref().map(|field| (field, field.write(request.received_at)));
         for item in items(request, scheme.each.as_ref()) {
             self.complete(template, request, item, event_type)?;

@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Each fits some schemes.
-const SECRETS: [&str; 3] = [
+const SECRETS: [&str; 4] = [
+    "user:password",
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "44782def547aaa06c910c439",
@@ -97,7 +98,9 @@ fn what_a_signer_signs_is_let_in_by_every_preset_that_can_be_signed() {
         for body in BODIES {
             let request = match signed(preset, secret(preset), body) {
                 Ok(request) => request,
-                Err(SignError::NotJson { .. } | SignError::NotAForm { .. }) => continue,
+                Err(SignError::NotJson { .. } | SignError::NotAForm { .. } | SignError::Incomplete(_)) => {
+                    continue;
+                }
                 Err(error) => panic!("{}: {error:?}", preset.name),
             };
             match outcome(preset, request) {
