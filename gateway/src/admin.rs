@@ -38,6 +38,8 @@ mod query;
 
 mod refusal;
 
+mod routes;
+
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -85,6 +87,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/events", get(events::list))
         .route("/events/{id}", get(events::show))
         .route("/events/{id}/replay", post(events::replay))
+        .route("/routes", get(routes::list))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/replay", post(dead_letters::replay))
         .route("/routes/{name}/learn", post(learned::expect))

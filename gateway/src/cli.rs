@@ -12,7 +12,11 @@ pub mod dead;
 
 pub mod events;
 
+mod known;
+
 mod output;
+
+pub mod presets;
 
 pub mod run;
 
@@ -39,8 +43,15 @@ enum Command {
     Check(check::CheckArgs),
     /// Prints the JSON Schema of the config file, for editors.
     Schema(schema::SchemaArgs),
+    /// Lists the providers that Sluice knows, and explains what each needs.
+    Presets(presets::PresetsArgs),
     /// Signs a test webhook and posts it.
     Send(send::SendArgs),
+    /// Explains how a request is checked, and shows which secrets are in use.
+    Verify {
+        #[command(subcommand)]
+        command: verify::VerifyCommand,
+    },
     /// Lists, explains and replays events of a running gateway.
     Events {
         #[command(flatten)]
@@ -55,9 +66,6 @@ enum Command {
         #[command(subcommand)]
         command: dead::DeadCommand,
     },
-    /// Steers the secrets that a running gateway checks with.
-    #[command(subcommand)]
-    Verify(verify::VerifyCommand),
 }
 
 /// Runs the command line. 0: done, 1: failed while running, 2: bad usage or config.
@@ -66,17 +74,22 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(&args, run::check_plugins),
         Command::Schema(args) => schema::schema(&args),
+        Command::Presets(args) => done(presets::run(&args)),
         Command::Send(args) => block_on(send::send(args)),
-        Command::Events { gateway, command } => block_on(done(events::run(command, &gateway))),
-        Command::Dead { gateway, command } => block_on(done(dead::run(command, &gateway))),
-        Command::Verify(command) => block_on(verify::run(command)),
+        Command::Events { gateway, command } => block_on(success(events::run(command, &gateway))),
+        Command::Dead { gateway, command } => block_on(success(dead::run(command, &gateway))),
+        Command::Verify { command } => block_on(verify::run(command)),
     }
 }
 
 /// Runs one of the commands that talk to a gateway and are then done.
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(command)) {
+    done(runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(command)))
+}
+
+fn done(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    match outcome {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure:#}");
@@ -85,7 +98,7 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode
     }
 }
 
-async fn done(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+async fn success(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
     command.await.map(|()| ExitCode::SUCCESS)
 }
 

@@ -32,7 +32,7 @@ mod env;
 mod field;
 mod literal;
 mod names;
-mod nearest;
+pub(crate) mod nearest;
 mod raw;
 mod reader;
 mod redact;

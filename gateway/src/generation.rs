@@ -13,7 +13,7 @@ use crate::{
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
     telemetry::{Chain, Metrics},
-    verify::{Caller, Handshakes, Keyring, Learned, Verifier},
+    verify::{Caller, Handshakes, Keyring, Learned, Rotation, Verifier},
 };
 
 /// The generation in force. Load it once per request or event and keep what was loaded.
@@ -55,6 +55,7 @@ pub struct LiveRoute {
     /// At the pipeline. They survive a reload, with the line before them.
     pub turns: Arc<Turns>,
     pub metrics: RouteMetrics,
+    pub rotation: Rotation,
 }
 
 /// Why a config that is right by itself cannot be put in force.
@@ -124,6 +125,12 @@ impl LiveRoute {
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
             turns: Turns::carry_over(before.map(|before| &before.turns)),
             metrics: RouteMetrics::new(&supplies.metrics, &config.name),
+            rotation: Rotation::new(
+                &config.name,
+                &config.verify,
+                &supplies.metrics,
+                before.map(|before| &before.rotation),
+            ),
             config,
         }
     }

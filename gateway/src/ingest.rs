@@ -147,6 +147,9 @@ impl Ingest {
             return Err(Rejection::MethodNotAllowed { method: request.method, allow });
         }
         let genuine = route.verifier.verify(request, arrival.at).await.map_err(Rejection::Refused)?;
+        if let Some(secret) = genuine.matched() {
+            route.rotation.matched(secret, arrival.at);
+        }
         // Only now: what forgers send must not use up the sender's rate.
         if let Some(limiter) = &route.limiter {
             limiter.check().map_err(|wait| Rejection::RateLimited { wait })?;

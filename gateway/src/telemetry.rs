@@ -49,6 +49,13 @@ pub struct HandshakeLabels {
     pub outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerifiedLabels {
+    pub route: Arc<str>,
+    /// Where the secret came from, e.g. `env GITHUB_SECRET`.
+    pub secret: Arc<str>,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct PluginLabels {
     pub route: Arc<str>,
@@ -94,6 +101,8 @@ pub struct Metrics {
     pub duplicates: Family<RouteLabel, Counter>,
     pub refused: Family<RefusalLabels, Counter>,
     pub handshakes: Family<HandshakeLabels, Counter>,
+    /// Requests proven, by the secret that proved them.
+    pub verified: Family<VerifiedLabels, Counter>,
     /// From the request's first byte read to its answer, events let in only.
     pub ack_seconds: Histograms<RouteLabel>,
     pub dropped: Family<RouteLabel, Counter>,
@@ -121,6 +130,7 @@ impl Metrics {
             duplicates: Family::default(),
             refused: Family::default(),
             handshakes: Family::default(),
+            verified: Family::default(),
             ack_seconds: Family::new_with_constructor(latency),
             dropped: Family::default(),
             plugin_seconds: Family::new_with_constructor(plugin_time),
@@ -166,6 +176,7 @@ impl Metrics {
         r.register("events_duplicate", "Deliveries seen before", self.duplicates.clone());
         r.register("requests_refused", "Requests refused, by reason", self.refused.clone());
         r.register("handshakes", "Handshakes by outcome", self.handshakes.clone());
+        r.register("verified", "Requests proven, by the secret that proved them", self.verified.clone());
         r.register("events_dropped", "Events that a plugin dropped", self.dropped.clone());
         r.register_with_unit(
             "ack",
@@ -299,6 +310,7 @@ mod tests {
             duplicates,
             refused,
             handshakes,
+            verified,
             ack_seconds,
             dropped,
             plugin_seconds,
@@ -325,6 +337,7 @@ mod tests {
         }
         refused.get_or_create(&refusal("r", outcome)).inc();
         handshakes.get_or_create(&HandshakeLabels { route: Arc::clone(&route), outcome }).inc();
+        verified.get_or_create(&VerifiedLabels { route: Arc::clone(&route), secret: "s".into() }).inc();
         ack_seconds.get_or_create(&RouteLabel { route: Arc::clone(&route) }).observe(1.0);
         let labels = PluginLabels { route: Arc::clone(&route), plugin: Arc::clone(&plugin) };
         plugin_seconds.get_or_create(&labels).observe(1.0);

@@ -18,6 +18,7 @@ pub use self::{
     handshake::{Handshakes, Reply, Rule, Unanswered},
     keyring::Keyring,
     learned::{LearnError, Learned, LearnedSecrets, ReadError},
+    rotation::Rotation,
     settings::{PublicUrl, Settings},
     signer::{SignError, Signer},
     vars::Vars,
@@ -66,6 +67,7 @@ mod preset;
 mod public_key;
 mod public_keys;
 mod reader;
+mod rotation;
 mod settings;
 mod signature;
 mod signer;

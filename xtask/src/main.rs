@@ -6,10 +6,12 @@ mod bench;
 mod command;
 mod demo;
 mod plugins;
+mod providers;
 mod setup;
 mod test;
 
-const USAGE: &str = "usage: cargo xtask setup | plugins [--check] | test | demo | bench [--quick]";
+const USAGE: &str =
+    "usage: cargo xtask setup | plugins [--check] | providers [--check] | test | demo | bench [--quick]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +20,8 @@ fn main() -> Result<()> {
         ["setup"] => setup::run(),
         ["plugins"] => plugins::build(),
         ["plugins", "--check"] => plugins::check(),
+        ["providers"] => providers::write(),
+        ["providers", "--check"] => providers::check(),
         ["test"] => test::run(),
         ["demo"] => demo::run(),
         ["bench", ref args @ ..] => bench::run(args),

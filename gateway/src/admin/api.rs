@@ -129,6 +129,43 @@ pub struct Replayed {
     pub replayed: u64,
 }
 
+/// The answer to `GET /routes`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RouteList {
+    /// In the order of the config.
+    pub routes: Vec<RouteStatus>,
+}
+
+/// A route, and how its senders prove themselves.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RouteStatus {
+    pub name: String,
+    /// The preset's name, `inline` for a scheme written out in the config, or `none`.
+    pub verify: String,
+    /// Its secrets or public keys, in the order of the config.
+    pub secrets: Vec<SecretStatus>,
+}
+
+/// A secret or a public key of a route; never its bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SecretStatus {
+    /// Where it came from: `env NAME`, `file PATH`, or `inline` and its place in the list.
+    pub origin: String,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
+    pub valid_from: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
+    pub valid_until: Option<Timestamp>,
+    /// Whether it counts now.
+    pub active: bool,
+    /// When it last proved a request since the gateway started.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
+    pub last_matched: Option<Timestamp>,
+    /// How many requests it has proven since the gateway started.
+    pub matched: u64,
+    /// How many requests the route's other secrets have proven since then.
+    pub others_since: u64,
+}
+
 /// The answer to `POST /reload`.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {

@@ -1,6 +1,7 @@
 //! `sluice send`: signs a test webhook the way a provider does, and posts it.
 
 use std::{
+    collections::BTreeMap,
     env,
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -10,7 +11,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use clap::builder::PossibleValuesParser;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{CONTENT_TYPE, HOST, USER_AGENT},
@@ -18,12 +18,13 @@ use http::{
 use reqwest::{Url, redirect};
 use serde::de::IgnoredAny;
 
+use super::{known::known, verify::explain::parse_var};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     event::EventId,
     verify::{
-        Signer, Unverified,
-        scheme::{preset, preset_names},
+        PublicUrl, Signer, Unverified, Vars,
+        scheme::{Preset, Scheme},
     },
 };
 
@@ -34,8 +35,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(clap::Args, Debug)]
 pub struct SendArgs {
     /// The provider whose webhook it is to be
-    #[arg(long, value_parser = PossibleValuesParser::new(preset_names()))]
-    preset: String,
+    #[arg(long, value_name = "NAME", value_parser = known)]
+    preset: &'static Preset,
     #[command(flatten)]
     secret: SecretArgs,
     /// The body: a file, or `-` for standard input
@@ -44,11 +45,18 @@ pub struct SendArgs {
     /// A header to send along, as `name: value`; may be repeated
     #[arg(long = "header", value_parser = parse_header)]
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// A value that the scheme needs, as `name=value`; may be repeated, also for one name
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = parse_var)]
+    vars: Vec<(String, String)>,
+    /// The URL that the provider would know, for schemes that sign it [default: where it is posted to]
+    #[arg(long = "url", value_name = "URL")]
+    public_url: Option<PublicUrl>,
     /// The event type, for providers that send it in a header
     #[arg(long)]
     event_type: Option<String>,
     /// Where to post it
-    url: Url,
+    #[arg(value_name = "TARGET")]
+    target: Url,
 }
 
 #[derive(clap::Args)]
@@ -68,13 +76,19 @@ impl std::fmt::Debug for SecretArgs {
     }
 }
 
-/// Sends the webhook and prints status and answer on stdout. Success means that the answer was a 2xx.
+/// Sends the webhook and prints status and answer on stdout. Success means that the answer was a 2xx; 2 that it
+/// cannot be signed with what is given.
 ///
 /// # Errors
 /// When it cannot be made or sent.
 pub async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
-    let request = build(&args, SystemClock.now())?;
-    let (status, answer) = post(&args.url, request).await?;
+    let mut request = unsigned(&args, SystemClock.now())?;
+    let secret = args.secret.read()?;
+    if let Err(unsignable) = sign(&args, &secret, &mut request) {
+        eprintln!("error: preset `{}`: {unsignable:#}", args.preset.name);
+        return Ok(ExitCode::from(2));
+    }
+    let (status, answer) = post(&args.target, request).await?;
     let mut out = io::stdout().lock();
     writeln!(out, "{status}")?;
     if !answer.is_empty() {
@@ -83,23 +97,44 @@ pub async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
     Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn build(args: &SendArgs, now: Timestamp) -> anyhow::Result<Unverified> {
-    let scheme = preset(&args.preset).with_context(|| format!("preset `{}` is not known", args.preset))?;
-    let secret = args.secret.read()?;
+fn unsigned(args: &SendArgs, now: Timestamp) -> anyhow::Result<Unverified> {
     let body = read_body(&args.file)?;
-    let mut request = Unverified {
+    Ok(Unverified {
         id: EventId::generate(),
         route: "".into(),
         received_at: now,
         method: Method::POST,
-        path: args.url.path().to_owned(),
-        query: args.url.query().map(str::to_owned),
+        path: args.target.path().to_owned(),
+        query: args.target.query().map(str::to_owned),
         params: Vec::new(),
         headers: headers(args, &body)?,
         body,
-    };
-    Signer::new(&scheme.scheme, secret.as_bytes())?.sign(&mut request, args.event_type.as_deref())?;
-    Ok(request)
+    })
+}
+
+fn sign(args: &SendArgs, secret: &str, request: &mut Unverified) -> anyhow::Result<()> {
+    let scheme = &args.preset.scheme;
+    let signer = Signer::new(scheme, secret.as_bytes())?;
+    let origin = || args.target.origin().ascii_serialization().parse().ok();
+    let url = args.public_url.clone().or_else(origin);
+    signer.with_vars(vars(args, scheme)?).with_url(url).sign(request, args.event_type.as_deref())?;
+    Ok(())
+}
+
+/// The values given, and the scheme's own defaults.
+fn vars(args: &SendArgs, scheme: &Scheme) -> anyhow::Result<Vars> {
+    let known = &scheme.common.vars;
+    let mut values: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (name, value) in &args.vars {
+        values.entry(name.clone()).or_default().push(value.clone());
+    }
+    for (name, var) in known {
+        let given = values.entry(name.clone()).or_insert_with(|| var.default.clone());
+        if given.is_empty() && !var.optional {
+            bail!("it needs `{name}` ({}): give --var {name}=…", var.about);
+        }
+    }
+    Ok(Vars::new(values))
 }
 
 impl SecretArgs {
@@ -127,8 +162,8 @@ fn read_body(file: &Path) -> anyhow::Result<Bytes> {
 fn headers(args: &SendArgs, body: &[u8]) -> anyhow::Result<HeaderMap> {
     let json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
     let content_type = if json { "application/json" } else { "application/octet-stream" };
-    let host = args.url.host_str().with_context(|| format!("`{}` names no host", args.url))?;
-    let host = args.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let host = args.target.host_str().with_context(|| format!("`{}` names no host", args.target))?;
+    let host = args.target.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
 
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -147,7 +182,10 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, value))
 }
 
-async fn post(url: &Url, request: Unverified) -> anyhow::Result<(StatusCode, Bytes)> {
+/// Posts the request to the target, with the query that it was signed with.
+async fn post(target: &Url, request: Unverified) -> anyhow::Result<(StatusCode, Bytes)> {
+    let mut url = target.clone();
+    url.set_query(request.query.as_deref());
     // Fails only if there is a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).build()?;
@@ -208,8 +246,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_preset_is_signed_so_that_its_route_lets_it_in() {
-        for name in preset_names() {
+    async fn what_is_sent_is_let_in() {
+        // Every preset is tried where requests are signed.
+        for name in ["github", "gitlab", "shopify", "slack", "standard-webhooks", "stripe"] {
             let (code, bench) = outcome(name, SECRET).await;
             assert_eq!(code, ExitCode::SUCCESS, "{name}");
             let events = bench.journal.events();
@@ -224,6 +263,15 @@ mod tests {
         let (code, bench) = outcome("github", "another").await;
         assert_eq!(code, ExitCode::FAILURE);
         assert!(bench.journal.events().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_signed_is_bad_usage() {
+        for (name, secret) in [("paypal", SECRET), ("github", ""), ("svix", "whsec_?"), ("pusher", SECRET)] {
+            let list = ["--preset", name, "--secret", secret, "--file", "Cargo.toml", "http://127.0.0.1:1/"];
+            let code = send(args(&list).unwrap()).await.unwrap();
+            assert_eq!(code, ExitCode::from(2), "{name}");
+        }
     }
 
     #[test]

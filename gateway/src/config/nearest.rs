@@ -1,7 +1,7 @@
 //! Finds the word that a person probably meant.
 
 /// `did you mean …`, or the list of what there is.
-pub(super) fn hint<'a>(wanted: &str, what: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn hint<'a>(wanted: &str, what: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match nearest(wanted, known.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("{what} are {}", list(known)),
@@ -9,7 +9,7 @@ pub(super) fn hint<'a>(wanted: &str, what: &str, known: impl Iterator<Item = &'a
 }
 
 /// The known word that differs by a typing mistake or two, if there is one.
-pub(super) fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
     let allowed = 1 + wanted.chars().count() / 4;
     known

@@ -52,6 +52,16 @@ impl Secret {
         &self.origin
     }
 
+    /// The first moment that it counts, if it has not always.
+    pub fn valid_from(&self) -> Option<Timestamp> {
+        self.valid_from
+    }
+
+    /// The first moment that it no longer counts, if there is one.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.valid_until
+    }
+
     /// Whether it counts now; without a clock, always.
     pub fn is_active_at(&self, now: Option<Timestamp>) -> bool {
         now.is_none_or(|now| self.is_active(now))

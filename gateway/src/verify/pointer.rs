@@ -47,6 +47,30 @@ impl Pointer {
     }
 }
 
+impl Pointer {
+    /// Puts a value where it leads to, making what is missing on the way; whether there was room for it. A `*` stands for
+    /// the index of `item`.
+    pub(super) fn set(&self, json: &mut Value, item: Option<usize>, new: Value) -> bool {
+        let mut at = json;
+        for token in &self.0 {
+            let index = if token == "*" { item } else { token.parse::<usize>().ok() };
+            if at.is_null() {
+                let list = || Value::Array(vec![Value::Null]);
+                *at = index.map_or_else(|| Value::Object(serde_json::Map::new()), |_| list());
+            }
+            let next = match (at, index) {
+                (Value::Object(object), _) => Some(object.entry(token.as_str()).or_insert(Value::Null)),
+                (Value::Array(array), Some(index)) => array.get_mut(index),
+                _ => None,
+            };
+            let Some(next) = next else { return false };
+            at = next;
+        }
+        *at = new;
+        true
+    }
+}
+
 impl TryFrom<String> for Pointer {
     type Error = String;
 

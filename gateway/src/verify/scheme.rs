@@ -223,6 +223,11 @@ impl Scheme {
         }
     }
 
+    /// Whether whoever has the secret can sign: see [`Signer`](super::Signer).
+    pub fn can_be_signed(&self) -> bool {
+        super::signer::can_sign(self).is_ok()
+    }
+
     /// Whether our own URL is part of what is signed, so that the config has to say it.
     pub fn signs_url(&self) -> bool {
         match &self.family {

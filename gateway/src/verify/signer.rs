@@ -1,48 +1,125 @@
 //! Signs a request the way a provider does: the other end of [`Verifier`](super::Verifier).
 
-use http::{HeaderName, HeaderValue};
+use ring::signature::Ed25519KeyPair;
 
 use super::{
-    Refused, Unverified,
-    hmac::Key,
-    reader::Reader,
-    scheme::{
-        Family, Field, Fields, Scheme, SignatureScheme, TimestampField, TimestampSource, TimestampUnit,
-    },
-    template::Context,
-    vars::Vars,
+    PublicUrl, Refused, Unverified, Vars,
+    scheme::{Algorithm, AlgorithmField, Family, Field, Fields, Scheme},
 };
-use crate::clock::Timestamp;
+use placing::{put, put_header};
+
+mod http_signature;
+mod jws;
+mod placing;
+mod seed;
+mod signature;
 
 /// Makes requests that a route with the same scheme and secret lets in.
 pub struct Signer<'s> {
     scheme: &'s Scheme,
     secret: &'s [u8],
+    /// For schemes of public keys: the private one, made of the secret.
+    private: Option<Ed25519KeyPair>,
+    vars: Vars,
+    url: Option<PublicUrl>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
+    #[error("only the provider can sign: {0}")]
+    OnlyTheProvider(&'static str),
     #[error("the secret cannot be used: {0}")]
     Secret(String),
-    #[error("the signature goes into `{field}`, which is not a header")]
-    NotAHeader { field: String },
     #[error("`{field}` cannot hold this value")]
     Value { field: String },
+    #[error("the signature goes into `{field}`, and the body is not JSON that has room for it")]
+    NotJson { field: String },
+    #[error("`{field}` is of a form, and the body is none: its `content-type` says which it is")]
+    NotAForm { field: String },
+    #[error("`{field}` is no place in a request")]
+    NotAPlace { field: String },
+    #[error("the provider signs the URL that it knows us by, and none is given")]
+    NoUrl,
     #[error("the request lacks something that is signed")]
     Incomplete(#[source] Refused),
 }
 
+/// Whether whoever has the secret can sign.
+///
+/// # Errors
+/// Why not.
+pub(super) fn can_sign(scheme: &Scheme) -> Result<(), SignError> {
+    const RSA: &str = "RSA signatures need its private key";
+    const ECDSA: &str = "ECDSA signatures need its private key";
+    const PUBLISHED: &str = "it publishes the public half of a key that only it has";
+    let reason = match &scheme.family {
+        Family::Signature(signature) if signature.keys.is_some() => PUBLISHED,
+        Family::Signature(signature) => match signature.algorithm {
+            AlgorithmField::One(algorithm) => return can_sign_with(algorithm),
+            AlgorithmField::ByField { .. } => "the request chooses the algorithm",
+        },
+        Family::Rfc9421(http) => return can_sign_with(http.algorithm),
+        Family::Jws(jws) if jws.keys.is_some() => PUBLISHED,
+        Family::Jws(jws) if jws.algs.iter().all(|alg| alg.is_keyed()) && jws.detached.is_none() => {
+            return Ok(());
+        }
+        Family::Jws(_) => ECDSA,
+        Family::Token(_) | Family::Basic(_) => return Ok(()),
+        Family::None {} => "it proves nothing, so there is nothing to sign with",
+    };
+    return Err(SignError::OnlyTheProvider(reason));
+
+    fn can_sign_with(algorithm: Algorithm) -> Result<(), SignError> {
+        match algorithm {
+            Algorithm::EcdsaP256Sha256 => Err(SignError::OnlyTheProvider(ECDSA)),
+            Algorithm::RsaPkcs1Sha1
+            | Algorithm::RsaPkcs1Sha256
+            | Algorithm::RsaPkcs1Sha512
+            | Algorithm::RsaPssSha512 => Err(SignError::OnlyTheProvider(RSA)),
+            Algorithm::HmacMd5
+            | Algorithm::HmacSha1
+            | Algorithm::HmacSha256
+            | Algorithm::HmacSha512
+            | Algorithm::HashMd5
+            | Algorithm::HashSha1
+            | Algorithm::HashSha256
+            | Algorithm::Ed25519 => Ok(()),
+        }
+    }
+}
+
 impl<'s> Signer<'s> {
+    /// The secret is what a route has under `secrets`; for Ed25519 it is the private key: its seed in hex, or in
+    /// base64 behind `whsk_`.
+    ///
     /// # Errors
-    /// [`SignError::Secret`] if the scheme cannot use the secret.
+    /// [`SignError::OnlyTheProvider`] if no secret is enough; [`SignError::Secret`] if the scheme cannot use this one.
     pub fn new(scheme: &'s Scheme, secret: &'s [u8]) -> Result<Self, SignError> {
-        scheme.check_secret(secret).map_err(SignError::Secret)?;
-        Ok(Self { scheme, secret })
+        can_sign(scheme)?;
+        let private = match seed::is_needed(scheme) {
+            true => Some(seed::key_pair(secret)?),
+            false => {
+                scheme.check_secret(secret).map_err(SignError::Secret)?;
+                None
+            }
+        };
+        Ok(Self { scheme, secret, private, vars: Vars::default(), url: None })
     }
 
-    /// Adds the headers that prove the request, as sent at its `received_at`. Its id, and the type if there is
-    /// one, go into the headers that the scheme reads them from, unless they are there already.
+    /// With the values that the route gives the scheme.
+    pub fn with_vars(self, vars: Vars) -> Self {
+        Self { vars, ..self }
+    }
+
+    /// With the URL that the provider knows us by.
+    pub fn with_url(self, url: Option<PublicUrl>) -> Self {
+        Self { url, ..self }
+    }
+
+    /// Adds what proves the request, as sent at its `received_at`: headers for most schemes; for some also to the query
+    /// or the body, which is then written anew. Its id, and the type if there is one, go into the headers that the
+    /// scheme reads them from, unless they are there already.
     ///
     /// # Errors
     /// When a value does not fit into its place.
@@ -53,52 +130,34 @@ impl<'s> Signer<'s> {
             put_detail(request, types, event_type)?;
         }
         match &self.scheme.family {
-            Family::Signature(scheme) => self.sign_with(scheme, request),
-            Family::Jws(_) | Family::Basic(_) | Family::Rfc9421(_) | Family::None {} => {
-                Err(SignError::Secret("this scheme cannot be signed yet".to_owned()))
+            Family::Signature(scheme) => self.sign_text(scheme, request, event_type),
+            Family::Jws(scheme) => self.sign_claims(scheme, request),
+            Family::Rfc9421(scheme) => self.sign_message(scheme, request),
+            Family::Basic(_) => {
+                let value = format!("Basic {}", base64(self.secret));
+                put_header(request, &http::header::AUTHORIZATION, value.as_bytes())
             }
             Family::Token(scheme) => {
-                let mut token = scheme.prefix.clone().into_bytes();
-                token.extend_from_slice(self.secret);
-                let place = scheme.from.iter().next();
-                place.map_or(Ok(()), |place| put(request, place, &token))
+                let token = [scheme.prefix.as_bytes(), self.secret].concat();
+                let token = String::from_utf8(token);
+                let token = token.map_err(|_| SignError::Secret("it is not text".to_owned()))?;
+                let Some(place) = scheme.from.iter().next() else { return Ok(()) };
+                let items = placing::items(request, scheme.each.as_ref());
+                items.into_iter().try_for_each(|item| put(request, place, item, &token))
             }
+            Family::None {} => can_sign(self.scheme),
         }
     }
 
-    fn sign_with(&self, scheme: &SignatureScheme, request: &mut Unverified) -> Result<(), SignError> {
-        let time = scheme.timestamp.as_ref().map(|field| (field, field.write(request.received_at)));
-        let mut beside = None;
-        if let Some((field, text)) = &time {
-            match &field.from {
-                TimestampSource::Field(place) => put(request, place, text.as_bytes())?,
-                TimestampSource::Signature(name) => beside = Some((name.as_str(), text.as_str())),
-            }
-        }
-        let key = Key::new(scheme, self.secret).map_err(|e| SignError::Secret(e.to_string()))?;
-        let text = time.as_ref().map_or("", |(_, text)| text);
-        let signature = {
-            let vars = Vars::default();
-            let reader = Reader::new(request, &vars);
-            let template =
-                scheme.signed.iter().next().ok_or(SignError::Incomplete(Refused::SignatureInvalid))?;
-            let context = Context { timestamp: text, ..Context::default() };
-            let pieces = template.render(&reader, context).map_err(SignError::Incomplete)?;
-            scheme.signature.parse.write(&key.tag(&pieces).encode(scheme.encoding), beside)
-        };
-        let place = scheme.signature.from.iter().next();
-        place.map_or(Ok(()), |place| put(request, place, signature.as_bytes()))
+    fn url_of(&self, request: &Unverified) -> Result<String, SignError> {
+        let url = self.url.as_ref().ok_or(SignError::NoUrl)?;
+        Ok(url.of(&request.path, request.query.as_deref()))
     }
 }
 
-impl TimestampField {
-    fn write(&self, time: Timestamp) -> String {
-        match self.unit {
-            TimestampUnit::S => time.as_secs().to_string(),
-            TimestampUnit::Ms => time.as_millis().to_string(),
-            TimestampUnit::Iso8601 => time.to_string(),
-        }
-    }
+fn base64(bytes: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(bytes)
 }
 
 /// Puts a value into the first header that the scheme reads it from. In the body it is the caller's business.
@@ -113,17 +172,5 @@ fn put_detail(request: &mut Unverified, fields: &Fields, value: &str) -> Result<
     }
 }
 
-fn put(request: &mut Unverified, place: &Field, value: &[u8]) -> Result<(), SignError> {
-    match place {
-        Field::Header(name) => put_header(request, name, value),
-        Field::Query(_) | Field::Form(_) | Field::Json(_) | Field::Var(_) | Field::Claim(_) => {
-            Err(SignError::NotAHeader { field: place.to_string() })
-        }
-    }
-}
-
-fn put_header(request: &mut Unverified, name: &HeaderName, value: &[u8]) -> Result<(), SignError> {
-    let value = HeaderValue::from_bytes(value).map_err(|_| SignError::Value { field: name.to_string() })?;
-    request.headers.insert(name, value);
-    Ok(())
-}
+#[cfg(test)]
+mod tests;
