@@ -112,12 +112,15 @@ impl Gate {
         stream.write_all(&vector.request()).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
-        let answer = String::from_utf8(answer).unwrap();
+        let answer = String::from_utf8(answer).unwrap().replace("\r\n", " ");
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
         let taken_in = self.bench.journal.events().len() > before;
         Outcome::Answer { status: status.unwrap_or_default(), answer, taken_in }
     }
 }
+
+/// Reasons for which there cannot even be such a route.
+const UNUSABLE_KEY: [&str; 3] = ["empty-key", "bad-base64", "bad-hex"];
 
 /// What became of a vector.
 enum Outcome {
@@ -135,7 +138,7 @@ impl Outcome {
     fn objection(&self, vector: &Vector) -> Option<String> {
         let reason = vector.reason.as_deref().unwrap_or_default();
         match self {
-            Self::Config(report) if reason != "empty-key" && reason != "bad-base64" => {
+            Self::Config(report) if !UNUSABLE_KEY.contains(&reason) => {
                 Some(format!("config is refused: {report}"))
             }
             Self::Config(_) => None,
