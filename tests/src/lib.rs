@@ -23,6 +23,8 @@ pub mod guest;
 
 pub mod payload;
 
+pub mod foreign;
+
 pub mod wait;
 
 // For the benchmark.

@@ -1,11 +1,11 @@
-//! `cargo xtask bench`: the real release binary beside the floor program, in one table.
+//! `cargo xtask bench`: the real release binary beside the floor program, in one table; then what a proof costs.
 
 use std::{fs, process::Command};
 
 use anyhow::{Context, Result};
 
 use crate::{
-    command::{root, run as call},
+    command::{cargo, root, run as call},
     plugins,
     test::{build, target},
 };
@@ -23,5 +23,6 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     fs::create_dir_all(&scratch).with_context(|| format!("failed to create `{}`", scratch.display()))?;
     let mut bench = Command::new(programs.join("bench"));
     bench.env("SLUICE_BIN", programs.join("sluice")).env("SLUICE_PLUGINS", root().join("target/plugins"));
-    call(bench.args(args).env("TMPDIR", scratch).current_dir(root()))
+    call(bench.args(args).env("TMPDIR", scratch).current_dir(root()))?;
+    call(cargo().args(["bench", "--workspace", "--bench", "verify"]).current_dir(root()))
 }

@@ -5,13 +5,13 @@ use anyhow::{Result, bail};
 mod bench;
 mod command;
 mod demo;
+mod fuzz;
 mod plugins;
 mod providers;
 mod setup;
 mod test;
 
-const USAGE: &str =
-    "usage: cargo xtask setup | plugins [--check] | providers [--check] | test | demo | bench [--quick]";
+const USAGE: &str = "usage: cargo xtask setup | plugins [--check] | providers [--check] | test | demo | bench [--quick] | fuzz [--seconds N]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +25,7 @@ fn main() -> Result<()> {
         ["test"] => test::run(),
         ["demo"] => demo::run(),
         ["bench", ref args @ ..] => bench::run(args),
+        ["fuzz", ref args @ ..] => fuzz::run(args),
         _ => bail!("{USAGE}"),
     }
 }

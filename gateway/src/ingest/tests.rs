@@ -33,6 +33,9 @@ use crate::{
     },
 };
 
+mod providers;
+mod vector;
+
 /// A route for POST that anybody may send to.
 pub(crate) fn route(name: &str, path: &str) -> config::Route {
     config::Route {

@@ -1,5 +1,6 @@
 //! Configs that more than one theme uses.
 
+use serde_json::Value;
 use sluice_tests::{
     gateway::{Gateway, Setup},
     sink::Sink,
@@ -41,4 +42,16 @@ pub(crate) fn patient_relay() -> String {
 /// A small issue event, unlike any other.
 pub(crate) fn hook(number: usize) -> Webhook {
     Webhook::github("issues", format!(r#"{{"action":"opened","n":{number}}}"#))
+}
+
+/// A value as TOML writes it: JSON's texts and lists are TOML's too, its tables are not.
+pub(crate) fn inline(value: &Value) -> String {
+    match value {
+        Value::Object(table) => {
+            let pairs: Vec<_> =
+                table.iter().map(|(key, value)| format!("{key} = {}", inline(value))).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        value => value.to_string(),
+    }
 }

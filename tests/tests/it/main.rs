@@ -35,8 +35,14 @@ mod drain;
 /// The command line.
 mod cli;
 
-/// GitHub's own payloads through the standard plugins, checked by another language's library.
+/// GitHub's own payloads through the standard plugins.
 mod payloads;
+
+/// Signed by other people's packages, and checked by them.
+mod round_trips;
+
+/// Every vector that needs no clock of its own, sent to the real binary.
+mod vectors;
 
 /// Every set-up in `examples/`.
 mod examples;
