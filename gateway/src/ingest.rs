@@ -28,6 +28,7 @@ use crate::{
     verify::Unverified,
 };
 use encoding::Encoding;
+use handshake::is_event_after_all;
 use rejection::{Audience, with_id};
 
 mod answers;
@@ -140,7 +141,9 @@ impl Ingest {
         let (sent, _held) = body::read(body, limits, &self.room).await?;
 
         let request = unverified(arrival, route, params, parts, sent);
-        if let Some(rule) = route.handshakes.find(&request) {
+        if let Some(rule) = route.handshakes.find(&request)
+            && !is_event_after_all(route, rule, &request, arrival.at).await
+        {
             return self.shake_hands(route, rule, request, arrival.at).await;
         }
         if let Some(allow) = only_handshakes {

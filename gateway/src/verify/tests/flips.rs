@@ -72,7 +72,12 @@ fn proven_headers(scheme: &Scheme) -> BTreeSet<String> {
             }
         }
         Family::Token(scheme) => places.extend(scheme.from.iter().cloned()),
-        Family::Jws(_) | Family::Basic(_) | Family::Rfc9421(_) | Family::None {} => {}
+        Family::Jws(scheme) => places.push(scheme.from.clone()),
+        Family::Basic(_) => places.push("header:authorization".parse().unwrap()),
+        Family::Rfc9421(_) => {
+            places.extend(["header:signature", "header:signature-input"].map(|place| place.parse().unwrap()));
+        }
+        Family::None {} => {}
     }
     places.iter().filter_map(|place| place.to_string().strip_prefix("header:").map(str::to_owned)).collect()
 }
@@ -82,9 +87,14 @@ fn covers_body(scheme: &Scheme) -> bool {
     matches!(&scheme.family, Family::Signature(scheme) if scheme.signs_body)
 }
 
-/// Whether hex digits in it count in either case, so that one bit of a letter says nothing.
-fn is_hex(scheme: &Scheme) -> bool {
-    matches!(&scheme.family, Family::Signature(scheme) if scheme.encoding == Encoding::Hex)
+/// Whether a change is only one of a letter's case where either counts: of hex digits, and of the word `Basic`.
+fn says_the_same(scheme: &Scheme, old: &[u8], new: &[u8]) -> bool {
+    const WORD: usize = "Basic".len();
+    match &scheme.family {
+        Family::Signature(scheme) => scheme.encoding == Encoding::Hex && new.eq_ignore_ascii_case(old),
+        Family::Basic(_) => new[..WORD].eq_ignore_ascii_case(&old[..WORD]) && new[WORD..] == old[WORD..],
+        Family::Jws(_) | Family::Token(_) | Family::Rfc9421(_) | Family::None {} => false,
+    }
 }
 
 fn flip(bytes: &[u8], at: prop::sample::Index, bit: u8) -> Vec<u8> {
@@ -104,7 +114,8 @@ proptest! {
         at: prop::sample::Index,
         bit in 0u8..8,
     ) {
-        let mut request = preset.sign(body.clone()).unwrap();
+        // Some sign only what is a form, or JSON.
+        let Some(mut request) = preset.sign(body.clone()) else { return Ok(()) };
         prop_assert!(preset.outcome(request.clone()).is_ok());
         request.body = flip(&body, at, bit).into();
         prop_assert!(preset.outcome(request).is_err());
@@ -112,18 +123,18 @@ proptest! {
 
     #[test]
     fn a_flipped_bit_of_a_header_that_is_proven_is_refused(
-        preset in any_signable(),
+        preset in any_signable().prop_filter("no header is proven", |p| !proven_headers(p.scheme()).is_empty()),
         body in prop::collection::vec(any::<u8>(), 0..50),
         header: prop::sample::Index,
         at: prop::sample::Index,
         bit in 0u8..8,
     ) {
-        let mut request = preset.sign(body).unwrap();
+        let Some(mut request) = preset.sign(body) else { return Ok(()) };
         let headers: Vec<_> = proven_headers(preset.scheme()).into_iter().collect();
         let header: HeaderName = header.get(&headers).parse().unwrap();
         let Some(old) = request.headers.get(&header).cloned() else { return Ok(()) };
         let flipped = flip(old.as_bytes(), at, bit);
-        let same = is_hex(preset.scheme()) && flipped.eq_ignore_ascii_case(old.as_bytes());
+        let same = says_the_same(preset.scheme(), old.as_bytes(), &flipped);
         // What is no header value gets no further than the HTTP parser.
         let Ok(new) = HeaderValue::from_bytes(&flipped) else { return Ok(()) };
         request.headers.insert(&header, new);
@@ -137,7 +148,6 @@ fn there_are_presets_to_flip_bits_of() {
     let names: Vec<_> = SIGNABLE.iter().map(|preset| preset.name).collect();
     assert!(SIGNED.iter().all(|name| names.contains(name)), "{names:?}");
     assert!(names.len() >= 60, "{}: {names:?}", names.len());
-    for preset in SIGNABLE.iter() {
-        assert!(!proven_headers(preset.scheme()).is_empty(), "{}", preset.name);
-    }
+    let by_header = SIGNABLE.iter().filter(|preset| !proven_headers(preset.scheme()).is_empty());
+    assert!(by_header.count() >= 60, "{names:?}");
 }
