@@ -35,6 +35,9 @@ mod cli;
 /// GitHub's own payloads through the standard plugins, checked by another language's library.
 mod payloads;
 
+/// The standard plugins that need no code, through the real host.
+mod standard;
+
 /// Every set-up in `examples/`.
 mod examples;
 
