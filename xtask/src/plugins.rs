@@ -51,11 +51,14 @@ fn cargo_in_plugins(args: &[&str]) -> Result<()> {
     run(cargo().args(args).current_dir(root().join("plugins")).env("CARGO_TARGET_DIR", target))
 }
 
-/// The plugins' folders, sorted.
+/// The plugins' folders, sorted: those whose crate is made into a module. The others are what plugins are made of.
 fn names() -> Result<Vec<String>> {
     let dir = root().join("plugins");
     let entries = fs::read_dir(&dir).with_context(|| format!("failed to read `{}`", dir.display()))?;
-    let plugins = entries.flatten().filter(|entry| entry.path().join("Cargo.toml").exists());
+    let is_plugin = |manifest: &Path| {
+        fs::read_to_string(manifest).is_ok_and(|text| text.contains("\"cdylib\", \"rlib\""))
+    };
+    let plugins = entries.flatten().filter(|entry| is_plugin(&entry.path().join("Cargo.toml")));
     let mut names: Vec<_> = plugins.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     Ok(names)

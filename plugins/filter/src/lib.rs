@@ -3,19 +3,13 @@
 //! It teaches the lazy side of an event: rules about headers and the like are decided before the body is asked
 //! for, and of the body only what the rules name is read.
 
+use rules::{Facts, Rule};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluice_plugin::{
     Decision, Error, Event, Filter,
     json::{Pointers, Raw},
 };
-
-mod facts;
-mod rule;
-mod value;
-
-use facts::Facts;
-use rule::Rule;
 
 struct KeepWhere {
     rule: Rule,

@@ -12,14 +12,11 @@ use sluice_plugin::{
     Body, Error, Event, Message, Transform,
     json::{Pointers, Raw},
 };
+use templates::{Facts, Missing, Template};
 
-mod facts;
 mod shape;
-mod template;
 
-use facts::Facts;
 use shape::Shape;
-use template::Template;
 
 struct Map {
     body: Shape,
@@ -40,19 +37,6 @@ struct Config {
     key: Option<String>,
     #[serde(default)]
     missing: Missing,
-}
-
-/// What becomes of something whose source is not in the event.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Missing {
-    /// `null`; in a template, nothing.
-    #[default]
-    Null,
-    /// The member, element or header is left out; with a template, all of it.
-    Omit,
-    /// The event can't be handled.
-    Error,
 }
 
 impl Transform for Map {

@@ -4,12 +4,7 @@ use sluice_plugin::{
     Error,
     json::{Kind, Pointer, Pointers, Raw},
 };
-
-use crate::{
-    Missing,
-    facts::{Facts, Place},
-    template::Template,
-};
+use templates::{Facts, Missing, Place, Template};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {

@@ -149,6 +149,10 @@ fn config_that_makes_no_sense_is_refused_by_path() {
     );
     refused(r#"{"body": "a {{/b"}"#, "`body`: `{{/b` is not closed; add `}}`, or write `{{{{` for `{{`");
     refused(
+        r#"{"body": "{{/a} {{/b}}"}"#,
+        "`body`: `{{/a} ` is not closed; add `}}`, or write `{{{{` for `{{`",
+    );
+    refused(
         r#"{"body": "{{/a~}}"}"#,
         "`body`: `/a~` is not a JSON pointer: `~` must be followed by 0 (for `~`) or 1 (for `/`)",
     );

@@ -41,6 +41,8 @@ mod payloads;
 /// Signed by other people's packages, and checked by them.
 mod round_trips;
 
+/// The standard plugins that need no code, through the real host.
+mod standard;
 /// Every vector that needs no clock of its own, sent to the real binary.
 mod vectors;
 

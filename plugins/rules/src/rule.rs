@@ -15,7 +15,10 @@ use test::Test;
 
 /// A rule that makes sense.
 #[derive(Debug)]
-pub(crate) enum Rule {
+pub struct Rule(Node);
+
+#[derive(Debug)]
+enum Node {
     /// Every one holds. Not empty.
     All(Vec<Self>),
     /// At least one holds. Not empty.
@@ -26,7 +29,32 @@ pub(crate) enum Rule {
 
 impl Rule {
     /// Checks a rule and notes the places of the body that it is about. `path` is where it stands in the config.
-    pub(crate) fn compile(raw: Raw<'_>, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the key at fault, and what to write instead.
+    pub fn compile(raw: Raw<'_>, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
+        Node::compile(raw, path, pointers).map(Self)
+    }
+
+    /// Whether the rule holds for an event.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it takes the body to know, and the body is not JSON.
+    pub fn holds(&self, facts: &Facts<'_>) -> Result<bool, Error> {
+        self.0.holds(facts)
+    }
+
+    /// Says why a rule that does not hold does not.
+    ///
+    /// # Errors
+    /// As [`holds`](Self::holds).
+    pub fn why_not(&self, facts: &Facts<'_>) -> Result<String, Error> {
+        self.0.why_not(facts)
+    }
+}
+
+impl Node {
+    fn compile(raw: Raw<'_>, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
         let RawRule { groups, subjects, conditions } = RawRule::read(raw, path, pointers)?;
         let wrong = |what: &str| Err(Error::config(format_args!("`{path}`: {what}")));
         let mut groups = groups.into_iter();
@@ -78,9 +106,7 @@ impl Rule {
         }
     }
 
-    /// # Errors
-    /// [`Error::Invalid`] if it takes the body to know, and the body is not JSON.
-    pub(crate) fn holds(&self, facts: &Facts<'_>) -> Result<bool, Error> {
+    fn holds(&self, facts: &Facts<'_>) -> Result<bool, Error> {
         match self {
             Self::All(rules) => all(rules, |rule| rule.holds(facts)),
             Self::Any(rules) => all(rules, |rule| Ok(!rule.holds(facts)?)).map(|none| !none),
@@ -89,8 +115,7 @@ impl Rule {
         }
     }
 
-    /// Says why a rule that does not hold does not.
-    pub(crate) fn why_not(&self, facts: &Facts<'_>) -> Result<String, Error> {
+    fn why_not(&self, facts: &Facts<'_>) -> Result<String, Error> {
         match self {
             Self::All(rules) => {
                 let failing = first(rules, |rule| Ok(!rule.holds(facts)?))?;
@@ -122,11 +147,11 @@ impl Rule {
     }
 }
 
-fn all(rules: &[Rule], check: impl Fn(&Rule) -> Result<bool, Error>) -> Result<bool, Error> {
+fn all(rules: &[Node], check: impl Fn(&Node) -> Result<bool, Error>) -> Result<bool, Error> {
     Ok(first(rules, |rule| Ok(!check(rule)?))?.is_none())
 }
 
-fn first(rules: &[Rule], check: impl Fn(&Rule) -> Result<bool, Error>) -> Result<Option<&Rule>, Error> {
+fn first(rules: &[Node], check: impl Fn(&Node) -> Result<bool, Error>) -> Result<Option<&Node>, Error> {
     for rule in rules {
         if check(rule)? {
             return Ok(Some(rule));

@@ -29,7 +29,7 @@ pub(crate) enum Property {
 }
 
 /// One event, as the rules see it.
-pub(crate) struct Facts<'a> {
+pub struct Facts<'a> {
     event: &'a Event,
     pointers: &'a Pointers,
     body: &'a OnceCell<Body>,
@@ -37,8 +37,9 @@ pub(crate) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// `body` is where the body is kept once it is there.
-    pub(crate) fn new(event: &'a Event, pointers: &'a Pointers, body: &'a OnceCell<Body>) -> Self {
+    /// `pointers` are those that the rules were compiled with. `body` is where the body is kept once it is there:
+    /// an empty cell asks the event for it when a rule needs it.
+    pub fn new(event: &'a Event, pointers: &'a Pointers, body: &'a OnceCell<Body>) -> Self {
         Self { event, pointers, body, selected: OnceCell::new() }
     }
 

@@ -1,8 +1,10 @@
 //! Values: what an event has, what a rule expects, and how they compare.
 
-use std::{borrow::Cow, cmp::Ordering, fmt};
+use std::{borrow::Cow, fmt};
 
 use sluice_plugin::json::{Kind, Raw};
+
+use crate::number::Number;
 
 /// What an event has.
 #[derive(Clone, Debug)]
@@ -75,7 +77,7 @@ impl Expected {
     pub(crate) fn value(&self) -> Value<'_> {
         match self {
             Self::Text(text) => Value::Text(Cow::Borrowed(text)),
-            Self::Number(number) => Value::Text(Cow::Borrowed(&number.text)),
+            Self::Number(number) => Value::Text(Cow::Borrowed(number.as_str())),
             Self::Bool(bool) => Value::Text(Cow::Borrowed(if *bool { "true" } else { "false" })),
         }
     }
@@ -88,41 +90,5 @@ impl fmt::Display for Expected {
             Self::Number(number) => number.fmt(f),
             Self::Bool(bool) => bool.fmt(f),
         }
-    }
-}
-
-/// A number of any size: whole ones compare exactly, others as 64-bit floats.
-#[derive(Clone, Debug)]
-pub(crate) struct Number {
-    text: String,
-    whole: Option<i128>,
-    float: f64,
-}
-
-impl Number {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let float = text.parse().ok().filter(|float: &f64| !float.is_nan())?;
-        Some(Self { text: text.to_owned(), whole: text.parse().ok(), float })
-    }
-}
-
-impl PartialEq for Number {
-    fn eq(&self, other: &Self) -> bool {
-        self.partial_cmp(other) == Some(Ordering::Equal)
-    }
-}
-
-impl PartialOrd for Number {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        match (self.whole, other.whole) {
-            (Some(a), Some(b)) => Some(a.cmp(&b)),
-            _ => self.float.partial_cmp(&other.float),
-        }
-    }
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }

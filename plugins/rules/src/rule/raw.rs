@@ -8,7 +8,8 @@ use sluice_plugin::{
 use super::test::Condition;
 use crate::{
     facts::{Property, Subject},
-    value::{Expected, Number},
+    number::Number,
+    value::Expected,
 };
 
 /// What a rule has of each sort. One that makes sense is a group, or a test with one subject.

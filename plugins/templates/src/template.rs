@@ -10,8 +10,9 @@ use crate::{
     facts::{Facts, Place, Property, Source},
 };
 
+/// Text with placeholders, which events fill.
 #[derive(Clone, Debug)]
-pub(crate) struct Template {
+pub struct Template {
     /// Where it stands in the config, for errors.
     path: String,
     parts: Vec<Part>,
@@ -28,8 +29,12 @@ enum Part {
 }
 
 impl Template {
-    /// Reads a template. `{{` opens a placeholder, `}}` closes it, and `{{{{` stands for `{{`.
-    pub(crate) fn parse(template: &str, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
+    /// Reads a template. `{{` opens a placeholder, `}}` closes it, and `{{{{` stands for `{{`. `path` is where it
+    /// stands in the config; the places of the body that it names are added to `pointers`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the path and the placeholder at fault.
+    pub fn parse(template: &str, path: &str, pointers: &mut Pointers) -> Result<Self, Error> {
         let wrong = |what: String| Error::config(format_args!("`{path}`: {what}"));
         let mut parts = Vec::new();
         let mut text = String::new();
@@ -41,9 +46,12 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let Some((placeholder, after)) = after.split_once("}}") else {
+            // One placeholder in another is one that was not closed.
+            let closed = after.split_once("}}").filter(|(placeholder, _)| !placeholder.contains("{{"));
+            let Some((placeholder, after)) = closed else {
+                let open = after.split_once("{{").map_or(after, |(open, _)| open);
                 return Err(wrong(format!(
-                    "`{{{{{after}` is not closed; add `}}}}`, or write `{{{{{{{{` for `{{{{`"
+                    "`{{{{{open}` is not closed; add `}}}}`, or write `{{{{{{{{` for `{{{{`"
                 )));
             };
             push_text(&mut parts, &mut text)?;
@@ -56,7 +64,10 @@ impl Template {
     }
 
     /// Writes the text as a JSON string; `false`, having written some of it, if it is to be left out.
-    pub(crate) fn write_json(&self, facts: &Facts<'_>, out: &mut Vec<u8>) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a source is missing and [`Missing::Error`] asks for it.
+    pub fn write_json(&self, facts: &Facts<'_>, out: &mut Vec<u8>) -> Result<bool, Error> {
         out.push(b'"');
         for part in &self.parts {
             let source = match part {
@@ -80,13 +91,28 @@ impl Template {
     }
 
     /// The text itself; `None` if it is to be left out.
-    pub(crate) fn text(&self, facts: &Facts<'_>) -> Result<Option<String>, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a source is missing and [`Missing::Error`] asks for it.
+    pub fn text(&self, facts: &Facts<'_>) -> Result<Option<String>, Error> {
+        self.text_with(facts, &|value, out| out.push_str(value))
+    }
+
+    /// The same, where `insert` writes the values in the place of placeholders: escaped, say.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn text_with(
+        &self,
+        facts: &Facts<'_>,
+        insert: &dyn Fn(&str, &mut String),
+    ) -> Result<Option<String>, Error> {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text { text, .. } => out.push_str(text),
                 Part::Placeholder(source) => match facts.text(source) {
-                    Some(text) => out.push_str(&text),
+                    Some(text) => insert(&text, &mut out),
                     None if self.without(source, facts.missing)? => {}
                     None => return Ok(None),
                 },

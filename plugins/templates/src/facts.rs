@@ -10,10 +10,11 @@ use sluice_plugin::{
 use crate::Missing;
 
 /// One event, with the values that the plugin's pointers found in its body.
-pub(crate) struct Facts<'a> {
+pub struct Facts<'a> {
     event: &'a Event,
     selected: Selected<'a>,
-    pub(crate) missing: Missing,
+    /// What becomes of something whose source is not in the event.
+    pub missing: Missing,
 }
 
 /// Where a placeholder's text comes from.
@@ -28,8 +29,9 @@ pub(crate) enum Source {
 
 /// A place in the event's body.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) pointer: Pointer,
+pub struct Place {
+    /// As the config has it.
+    pub pointer: Pointer,
     slot: Slot,
 }
 
@@ -57,15 +59,18 @@ impl Property {
 }
 
 impl Place {
-    pub(crate) fn new(pointer: Pointer, pointers: &mut Pointers) -> Self {
+    /// Notes in `pointers` that the place is asked for.
+    pub fn new(pointer: Pointer, pointers: &mut Pointers) -> Self {
         Self { slot: pointers.add(&pointer), pointer }
     }
 }
 
 impl<'a> Facts<'a> {
+    /// `pointers` are those that the places and templates were made with.
+    ///
     /// # Errors
     /// [`Error::Invalid`] if the body is not JSON and anything in it is asked for.
-    pub(crate) fn new(
+    pub fn new(
         event: &'a Event,
         body: &'a Body,
         pointers: &Pointers,
@@ -75,11 +80,12 @@ impl<'a> Facts<'a> {
         Ok(Self { event, selected: pointers.select(body)?, missing })
     }
 
-    pub(crate) fn value(&self, place: &Place) -> Option<Raw<'a>> {
+    /// The value at a place; `None` where the body has no such place.
+    pub fn value(&self, place: &Place) -> Option<Raw<'a>> {
         self.selected.get(place.slot)
     }
 
-    /// The text of a source other than the body.
+    /// The text of a source.
     pub(crate) fn text(&self, source: &Source) -> Option<Cow<'a, str>> {
         match source {
             Source::Body(place) => self.value(place).and_then(text_of),
@@ -97,7 +103,7 @@ impl<'a> Facts<'a> {
 }
 
 /// A value as text: a string's content, `null` as nothing at all, anything else as it is written.
-fn text_of(value: Raw<'_>) -> Option<Cow<'_, str>> {
+pub fn text_of(value: Raw<'_>) -> Option<Cow<'_, str>> {
     if value.is_null() {
         return None;
     }

@@ -6,7 +6,8 @@ use sluice_plugin::Error;
 
 use crate::{
     facts::Subject,
-    value::{Expected, Number, Value},
+    number::Number,
+    value::{Expected, Value},
 };
 
 #[derive(Debug)]
