@@ -8,12 +8,12 @@ use arc_swap::ArcSwap;
 use crate::{
     config::{self, Config},
     dispatch::Turns,
-    ingest::{HandshakeLimiter, RouteAnswers, RouteLimiter, RouteMetrics},
+    ingest::{HandshakeLimiter, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
     pipeline::Pipeline,
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
     telemetry::{Chain, Metrics},
-    verify::{Caller, Handshakes, Keyring, Learned, Rotation, Verifier},
+    verify::{Caller, Handshakes, Keyring, Learned, Verifier},
 };
 
 /// The generation in force. Load it once per request or event and keep what was loaded.

@@ -16,6 +16,7 @@ pub use handshake::HandshakeLimiter;
 pub use metrics::RouteMetrics;
 pub use rate::RouteLimiter;
 pub use rejection::{Accepted, Rejection};
+pub use rotation::Rotation;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -38,6 +39,7 @@ mod handshake;
 mod metrics;
 mod rate;
 mod rejection;
+mod rotation;
 
 /// Answers requests: everything from the routes to the journal, as it stands in the current generation.
 pub struct Ingest {

@@ -18,7 +18,6 @@ pub use self::{
     handshake::{Handshakes, Reply, Rule, Unanswered},
     keyring::Keyring,
     learned::{LearnError, Learned, LearnedSecrets, ReadError},
-    rotation::Rotation,
     settings::{PublicUrl, Settings},
     signer::{SignError, Signer},
     vars::Vars,
@@ -67,7 +66,6 @@ mod preset;
 mod public_key;
 mod public_keys;
 mod reader;
-mod rotation;
 mod settings;
 mod signature;
 mod signer;

@@ -10,7 +10,7 @@ use super::{
     query,
     refusal::Refusal,
 };
-use crate::{clock::Timestamp, config, verify::Rotation};
+use crate::{clock::Timestamp, config, ingest::Rotation};
 
 pub(super) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<RouteList>, Refusal> {
     query::none(&uri)?;

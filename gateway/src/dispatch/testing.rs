@@ -553,7 +553,7 @@ pub(crate) fn current(config: Config) -> Current {
             limiter: None,
             turns: Turns::new(),
             metrics: RouteMetrics::new(&Metrics::new(), &route.name),
-            rotation: crate::verify::Rotation::default(),
+            rotation: crate::ingest::Rotation::default(),
         };
         (route.name.clone(), Arc::new(live))
     };

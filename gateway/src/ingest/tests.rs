@@ -202,7 +202,7 @@ impl Bench {
             limiter: RouteLimiter::carry_over(config.rate, None),
             turns: Turns::new(),
             metrics: RouteMetrics::new(&self.metrics, &config.name),
-            rotation: crate::verify::Rotation::new(&config.name, &config.verify, &self.metrics, None),
+            rotation: crate::ingest::Rotation::new(&config.name, &config.verify, &self.metrics, None),
         };
         (config.name.clone(), Arc::new(live))
     }

@@ -23,18 +23,13 @@ pub struct PublicCaller;
 impl Caller for PublicCaller {
     /// A client for each call: there is one when a subscription is made, and then none for months.
     async fn call(&self, url: Url) -> Result<(), String> {
-        let client = egress::client().build().map_err(why)?;
-        let answer = client.get(url).send().await.map_err(why)?;
+        let client = egress::client().build().map_err(egress::describe)?;
+        let answer = client.get(url).send().await.map_err(egress::describe)?;
         match answer.status() {
             status if status.is_success() => Ok(()),
             status => Err(format!("answered {status}")),
         }
     }
-}
-
-/// The causes too; not the URL, whose query is as good as a password.
-fn why(error: reqwest::Error) -> String {
-    crate::telemetry::Chain(&error.without_url()).to_string()
 }
 
 impl Confirm {

@@ -14,7 +14,7 @@ use reqwest::{
 };
 
 /// For connecting and answering together.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Clients that follow no redirect, take no proxy from the environment, ask public addresses only, and give up after
 /// [`TIMEOUT`].
@@ -30,6 +30,19 @@ pub(super) fn client() -> ClientBuilder {
         .dns_resolver(Arc::new(PublicOnly))
         // GitHub answers nobody without a name.
         .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Why a request failed, without its URL, whose query may be as good as a password: the innermost cause, since those
+/// around it say no more.
+pub(super) fn describe(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", TIMEOUT.as_secs());
+    }
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 /// Resolves names to public addresses only, so that no name leads into the network we are in.

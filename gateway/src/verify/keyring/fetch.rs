@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::{HeaderMap, header::CACHE_CONTROL};
 use reqwest::{Client, Response, Url};
 
-use crate::verify::egress::{self, TIMEOUT};
+use crate::verify::egress::{self, describe};
 
 /// A longer document is nobody's.
 const MAX_LEN: usize = 256 << 10;
@@ -80,18 +80,6 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         .find(|(name, _)| name.eq_ignore_ascii_case("max-age"))?;
     let seconds = seconds.trim_matches('"').parse().ok()?;
     Some(Duration::from_secs(seconds).clamp(MIN_MAX_AGE, MAX_MAX_AGE))
-}
-
-/// The innermost cause: those around it say no more.
-fn describe(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("no answer within {} s", TIMEOUT.as_secs());
-    }
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

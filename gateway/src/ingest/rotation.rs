@@ -7,11 +7,11 @@ use std::sync::{
 
 use prometheus_client::metrics::counter::Counter;
 
-use super::{Settings, scheme::Needs};
 use crate::{
     clock::Timestamp,
     config::{self, Secret},
     telemetry::{Metrics, VerifiedLabels},
+    verify::{Settings, scheme::Needs},
 };
 
 /// A route's secrets or public keys, with what is known of their use since the start.
