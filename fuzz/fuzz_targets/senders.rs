@@ -17,7 +17,7 @@ use sluice::{
     config::{Config, Secret, Verify},
     event::EventId,
     verify::{
-        Keyring, Settings, Unverified, Verifier,
+        Settings, Unverified, Verifier,
         scheme::{Needs, preset, presets},
     },
 };
@@ -58,7 +58,7 @@ impl Sender {
         let (config, _) = Config::parse(config, Path::new("sluice.toml"), &HashMap::new()).ok()?;
         Some(Self {
             preset: preset(vectors[0]["scheme"].as_str()?)?.name.clone(),
-            verifier: Verifier::new(&config.routes.first()?.verify, &Arc::new(Keyring::new())),
+            verifier: Verifier::new(&config.routes.first()?.verify, &Arc::default()),
             requests: vectors.iter().filter_map(request).collect(),
         })
     }
@@ -69,7 +69,7 @@ impl Sender {
         let fits = takes_secrets && scheme.check_secret(SECRET.as_bytes()).is_ok();
         let settings = Settings::new(scheme.clone(), vec![Secret::new(SECRET.as_bytes(), "fuzz")]);
         let verify = Verify::Proof(Box::new(settings));
-        let verifier = Verifier::new(&verify, &Arc::new(Keyring::new()));
+        let verifier = Verifier::new(&verify, &Arc::default());
         fits.then(|| Self { preset: name.to_owned(), verifier, requests: Vec::new() })
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use sluice::{
     config::{Secret, Verify},
     verify::{
-        Keyring, Settings, Signer, Verifier,
+        Settings, Signer, Verifier,
         scheme::{Family, Scheme, Template, presets},
     },
 };
@@ -48,7 +48,7 @@ fn scheme(text: &str) -> Result<Scheme, serde_json::Error> {
 
 fn sender(scheme: Scheme) -> Sender {
     let settings = Settings::new(Arc::new(scheme), vec![Secret::new(SECRET.as_bytes(), "fuzz")]);
-    let verifier = Verifier::new(&Verify::Proof(Box::new(settings)), &Arc::new(Keyring::new()));
+    let verifier = Verifier::new(&Verify::Proof(Box::new(settings)), &Arc::default());
     Sender { preset: String::new(), verifier, requests: Vec::new() }
 }
 
