@@ -14,6 +14,8 @@ pub mod events;
 
 mod output;
 
+pub mod plugin;
+
 pub mod run;
 
 pub mod schema;
@@ -39,6 +41,11 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Signs a test webhook and posts it.
     Send(send::SendArgs),
+    /// Makes, builds, inspects, tests and measures plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
     /// Lists, explains and replays events of a running gateway.
     Events {
         #[command(flatten)]
@@ -62,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args, run::check_plugins),
         Command::Schema(args) => schema::schema(&args),
         Command::Send(args) => block_on(send::send(args)),
+        Command::Plugin { command } => plugin::run(command),
         Command::Events { gateway, command } => block_on(done(events::run(command, &gateway))),
         Command::Dead { gateway, command } => block_on(done(dead::run(command, &gateway))),
     }

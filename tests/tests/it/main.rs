@@ -32,6 +32,9 @@ mod drain;
 /// The command line.
 mod cli;
 
+/// The tools of those who write plugins.
+mod authors;
+
 /// GitHub's own payloads through the standard plugins, checked by another language's library.
 mod payloads;
 
