@@ -1,5 +1,6 @@
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -23,12 +24,16 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    /// Runs `sluice plugin`. What it builds shares the standard plugins' dependencies.
-    fn run(&self, args: &[&str]) -> Output {
-        let target = root().join("plugins/target/authors");
+    /// `sluice plugin`, run here.
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(sluice_binary());
         command.arg("plugin").args(args).current_dir(self.0.path());
-        command.env("CARGO_TARGET_DIR", target).env_remove("RUSTFLAGS").output().unwrap()
+        beside_the_standard_plugins(&mut command);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
     }
 
     /// What it prints where it must end with this code.
@@ -50,10 +55,11 @@ fn check_new(kind: &str, reply: (&str, &str)) {
     assert!(told.contains(&format!("next: sluice plugin test {name}")), "{told}");
     assert!(desk.told(2, &["new", &name]).contains("is not empty"));
 
+    fs::copy(root().join("plugins/Cargo.lock"), desk.path(&name).join("Cargo.lock")).unwrap();
     let built = desk.told(0, &["build", &name]);
     assert!(built.contains(&format!("kind      {kind}\n")) && built.contains("runs here yes"), "{built}");
     assert!(!built.contains("zstack-size"), "the template's link flags are not used\n{built}");
-    assert!(desk.told(0, &["test", &name]).ends_with("ok        first\n1 case: ok\n"));
+    assert!(desk.told(0, &["test", &name]).contains("ok        first\n1 case: ok\n"));
     cargo_test(&desk.path(&name));
 
     let source = desk.path(&name).join("src/lib.rs");
@@ -61,13 +67,18 @@ fn check_new(kind: &str, reply: (&str, &str)) {
     fs::write(&source, edited).unwrap();
     assert!(desk.told(1, &["test", &name]).contains("different first: - is expected, + was made"));
     assert!(desk.told(0, &["test", &name, "--update"]).contains("written   first"));
-    assert!(desk.told(0, &["test", &name]).ends_with("1 case: ok\n"));
+    assert!(desk.told(0, &["test", &name]).contains("1 case: ok\n"));
+}
+
+/// Builds with what the standard plugins are built with, and so without a network.
+fn beside_the_standard_plugins(command: &mut Command) -> &mut Command {
+    let target = root().join("plugins/target");
+    command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env_remove("RUSTFLAGS")
 }
 
 fn cargo_test(dir: &Path) {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let target = root().join("plugins/target/authors");
-    let output = cargo.arg("test").current_dir(dir).env("CARGO_TARGET_DIR", target).output().unwrap();
+    let output = beside_the_standard_plugins(cargo.arg("test").current_dir(dir)).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -88,6 +99,19 @@ fn a_crate_that_is_not_there_is_bad_usage() {
     assert!(desk.told(2, &["test"]).contains("failed to look for cases in"));
     assert!(desk.told(2, &["new", "Big"]).contains("begin with a lower-case letter"));
     assert!(desk.told(2, &["inspect", "none.wasm"]).contains("none.wasm"));
+}
+
+#[test]
+fn a_target_that_is_missing_is_explained() {
+    let desk = Desk::new();
+    let rustc = desk.path("rustc");
+    fs::write(&rustc, "#!/bin/sh\necho /nowhere\n").unwrap();
+    fs::set_permissions(&rustc, Permissions::from_mode(0o755)).unwrap();
+    desk.told(0, &["new", "any"]);
+    let output = desk.command(&["build", "any"]).env("RUSTC", &rustc).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("`rustup target add wasm32-unknown-unknown`"), "{told}");
 }
 
 #[test]
