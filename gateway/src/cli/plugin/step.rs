@@ -2,7 +2,6 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use anyhow::Context;
 use serde_json::Value;
 
 use super::unusable;
@@ -17,7 +16,7 @@ use crate::{
 /// # Errors
 /// If the process cannot have the address space for it.
 pub(super) fn host() -> anyhow::Result<PluginHost> {
-    PluginHost::without_cache(&Metrics::new()).context("failed to start the plugin engine")
+    Ok(PluginHost::without_cache(&Metrics::new())?)
 }
 
 /// Loads a plugin from a file, under the name of the file.
