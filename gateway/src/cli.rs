@@ -16,6 +16,7 @@ mod known;
 
 mod output;
 
+pub mod plugin;
 pub mod presets;
 
 pub mod run;
@@ -52,6 +53,11 @@ enum Command {
         #[command(subcommand)]
         command: verify::VerifyCommand,
     },
+    /// Makes, builds, inspects, tests and measures plugins.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
     /// Lists, explains and replays events of a running gateway.
     Events {
         #[command(flatten)]
@@ -76,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::schema(&args),
         Command::Presets(args) => done(presets::run(&args)),
         Command::Send(args) => block_on(send::send(args)),
+        Command::Plugin { command } => plugin::run(command),
         Command::Events { gateway, command } => block_on(success(events::run(command, &gateway))),
         Command::Dead { gateway, command } => block_on(success(dead::run(command, &gateway))),
         Command::Verify { command } => block_on(verify::run(command)),

@@ -18,8 +18,12 @@ use prometheus_client::metrics::{counter::Counter, family::Family};
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, Linker};
 
+pub use bindings::VERSION as CONTRACT_VERSION;
 pub use call::{Answer, Call, CallError};
+pub(crate) use configure::block_on;
 pub use contract::Kind;
+pub use inspection::{Form, Inspection};
+pub use probe::Probe;
 pub use view::{Draft, View};
 
 use crate::{
@@ -42,9 +46,11 @@ mod engine;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod guest;
+mod inspection;
 mod limits;
 mod log;
 mod message;
+mod probe;
 mod program;
 mod thread_time;
 mod ticker;
@@ -86,16 +92,31 @@ impl PluginHost {
     /// # Errors
     /// Fails if the process cannot have the address space or the thread that the engine needs.
     pub fn new(cache_dir: PathBuf, metrics: Arc<Metrics>) -> Result<Self, PluginError> {
-        let runtime = Runtime::new()?;
-        let linker =
-            guest::linker(&runtime.engine).map_err(|source| PluginError::Engine { source: source.into() })?;
         let cache = Cache::open(cache_dir.clone())
             .inspect_err(|error| {
                 tracing::warn!(path = %cache_dir.display(), %error, "no cache for compiled plugins");
             })
             .ok();
+        Ok(Self { cache, ..Self::without_cache(&metrics)? })
+    }
+
+    /// Starts the engine and keeps nothing on disk: every plugin is compiled when it is loaded.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn without_cache(metrics: &Metrics) -> Result<Self, PluginError> {
+        let runtime = Runtime::new()?;
+        let linker =
+            guest::linker(&runtime.engine).map_err(|source| PluginError::Engine { source: source.into() })?;
         let counts = metrics.plugin_counts.clone();
-        Ok(Self { runtime, linker, cache, counts, counters: Mutex::default(), programs: Mutex::default() })
+        Ok(Self {
+            runtime,
+            linker,
+            cache: None,
+            counts,
+            counters: Mutex::default(),
+            programs: Mutex::default(),
+        })
     }
 
     /// Loads a plugin and configures it with `step_config`. The same file and config are compiled and kept in
@@ -125,6 +146,23 @@ impl PluginHost {
             runtime: Arc::clone(&self.runtime),
             counters: self.counters(&plugin.name),
         }))
+    }
+
+    /// Checks, compiles and links a plugin without running any of it: all of [`load`](Self::load) that does not
+    /// depend on a config.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn admit(&self, plugin: &config::Plugin) -> Result<Kind, PluginError> {
+        let source = Source::read(plugin)?;
+        let component = contract::componentize(&plugin.name, &source.bytes)?;
+        let kind = contract::check(&plugin.name, &component)?;
+        let name = || plugin.name.clone();
+        let compiled = Component::from_binary(&self.runtime.engine, &component)
+            .map_err(|source| PluginError::Compile { plugin: name(), source: source.into() })?;
+        Program::new(&self.linker, &compiled, kind, None)
+            .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
+        Ok(kind)
     }
 
     fn counters(&self, plugin: &Arc<str>) -> Arc<Counters> {

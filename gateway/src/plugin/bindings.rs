@@ -1,6 +1,6 @@
 //! The contract's types and interfaces as Rust, made from `plugin-sdk/wit`.
 /// The version of `sluice:plugin` that this gateway implements.
-pub(super) const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "0.1.0";
 
 wasmtime::component::bindgen!({
     path: "../plugin-sdk/wit",

@@ -116,7 +116,7 @@ impl Configured {
 
 /// Runs guest code to its end on this thread. It is only ever pending to give way to other tasks, and here are
 /// none, so it is polled again at once.
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {

@@ -19,7 +19,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Filter, Self::Transform];
+    pub(super) const ALL: [Self; 2] = [Self::Filter, Self::Transform];
 
     /// The interface that a plugin of this kind exports.
     pub(super) fn interface(self) -> &'static str {
@@ -88,22 +88,43 @@ pub(super) fn check(plugin: &str, component: &[u8]) -> Result<Kind, PluginError>
     let surface =
         Surface::of(component).map_err(|source| PluginError::Malformed { plugin: plugin.into(), source })?;
     refuse_other_versions(plugin, surface.imports.iter().chain(&surface.exports))?;
-    let foreign =
-        surface.imports.into_iter().filter(|name| !interface(name).is_some_and(|i| IMPORTS.contains(&i)));
-    refuse_foreign(plugin, foreign.collect())?;
+    refuse_foreign(plugin, foreign(&surface.imports).map(str::to_owned).collect())?;
     kind(plugin, surface.exports)
 }
 
 /// The names at a component's own level.
 #[derive(Debug, Default)]
-struct Surface {
-    imports: Vec<String>,
-    exports: Vec<String>,
+pub(super) struct Surface {
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
 }
 
 impl Surface {
+    /// What can be told of any file: of a component, of the one that a module would become, or of the module as it
+    /// is. Nothing of what is neither.
+    pub(super) fn lenient(bytes: &[u8]) -> Self {
+        if Parser::is_core_wasm(bytes) {
+            return encode("", bytes).ok().and_then(|component| Self::of(&component).ok()).unwrap_or_else(
+                || {
+                    let mut surface = Self::default();
+                    // What is before the mistake is told.
+                    let _ = surface.read_module(bytes);
+                    surface
+                },
+            );
+        }
+        let mut surface = Self::default();
+        let _ = surface.read(bytes);
+        surface
+    }
+
     fn of(component: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
         let mut surface = Self::default();
+        surface.read(component)?;
+        Ok(surface)
+    }
+
+    fn read(&mut self, component: &[u8]) -> Result<(), wasmparser::BinaryReaderError> {
         let mut depth = 0;
         for payload in Parser::new(0).parse_all(component) {
             match payload? {
@@ -111,23 +132,68 @@ impl Surface {
                 Payload::End(_) => depth -= 1,
                 Payload::ComponentImportSection(imports) if depth == 0 => {
                     for import in imports {
-                        surface.imports.push(import?.name.name.to_owned());
+                        self.imports.push(import?.name.name.to_owned());
                     }
                 }
                 Payload::ComponentExportSection(exports) if depth == 0 => {
                     for export in exports {
-                        surface.exports.push(export?.name.name.to_owned());
+                        self.exports.push(export?.name.name.to_owned());
                     }
                 }
                 _ => {}
             }
         }
-        Ok(surface)
+        Ok(())
+    }
+
+    /// Interfaces once each, other imports as `module.name`.
+    fn read_module(&mut self, module: &[u8]) -> Result<(), wasmparser::BinaryReaderError> {
+        for payload in Parser::new(0).parse_all(module) {
+            match payload? {
+                Payload::ImportSection(imports) => {
+                    for import in imports.into_imports() {
+                        let import = import?;
+                        let name = match import.module.contains(':') {
+                            true => import.module.to_owned(),
+                            false => format!("{}.{}", import.module, import.name),
+                        };
+                        if !self.imports.contains(&name) {
+                            self.imports.push(name);
+                        }
+                    }
+                }
+                Payload::ExportSection(exports) => {
+                    for export in exports {
+                        self.exports.push(export?.name.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
+/// Those of a component's imports that are not in the contract.
+pub(super) fn foreign(imports: &[String]) -> impl Iterator<Item = &str> {
+    let known = |name: &str| interface(name).is_some_and(|interface| IMPORTS.contains(&interface));
+    imports.iter().map(String::as_str).filter(move |name| !known(name))
+}
+
+/// The versions of the contract that these names are of, each once.
+pub(super) fn versions<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+    let mut versions: Vec<_> = names
+        .into_iter()
+        .filter_map(|name| name.strip_prefix(PACKAGE)?.split_once('@'))
+        .map(|(_, version)| version.split('#').next().unwrap_or(version).to_owned())
+        .collect();
+    versions.sort();
+    versions.dedup();
+    versions
+}
+
 /// `filter` of `sluice:plugin/filter@0.1.0`.
-fn interface(name: &str) -> Option<&str> {
+pub(super) fn interface(name: &str) -> Option<&str> {
     let name = name.strip_prefix(PACKAGE)?;
     Some(name.split_once('@').map_or(name, |(interface, _)| interface))
 }

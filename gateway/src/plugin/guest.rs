@@ -26,7 +26,7 @@ pub(super) struct Guest {
     /// `None` while the plugin is configured: there is no event then.
     view: Option<View>,
     stopwatch: Stopwatch,
-    room: Room,
+    pub(super) room: Room,
     pub(super) log: Log,
     pub(super) counts: Vec<(String, u64)>,
 }

@@ -78,11 +78,21 @@ pub(super) struct Room {
     memory: usize,
     /// Of all its memories together: a component may have several.
     taken: usize,
+    /// How often the guest asked for more than it began with.
+    grown: u32,
 }
 
 impl Room {
     pub(super) fn new(memory: usize) -> Self {
-        Self { memory, taken: 0 }
+        Self { memory, taken: 0, grown: 0 }
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    pub(super) fn grown(&self) -> u32 {
+        self.grown
     }
 }
 
@@ -97,6 +107,7 @@ impl ResourceLimiter for Room {
             return Err(LimitHit::Memory { wanted, limit: self.memory }.into());
         }
         self.taken = wanted;
+        self.grown += u32::from(now > 0);
         Ok(true)
     }
 

@@ -82,15 +82,25 @@ impl Program {
     /// Calls the plugin with the event of `view`, which is also in the store.
     pub(super) async fn run(&self, store: &mut Store<Guest>, view: &View) -> Result<Answer, Fault> {
         let instance = self.instantiate(store).await?;
+        self.call(store, &instance, view).await
+    }
+
+    /// Calls an instance; see [`run`](Self::run).
+    pub(super) async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        instance: &Instance,
+        view: &View,
+    ) -> Result<Answer, Fault> {
         // The store has one event, so its handle needs no number.
         let event = Resource::new_borrow(0);
         match &self.entry {
             Entry::Filter(indices) => {
-                let filter = indices.load(&mut *store, &instance)?;
+                let filter = indices.load(&mut *store, instance)?;
                 Ok(filter.call_filter(&mut *store, event).await??.into())
             }
             Entry::Transform(indices) => {
-                let transform = indices.load(&mut *store, &instance)?;
+                let transform = indices.load(&mut *store, instance)?;
                 let messages = transform.call_transform(&mut *store, event, view.body()).await??;
                 Ok(Answer::Messages(message::drafts(messages)?))
             }

@@ -35,6 +35,9 @@ mod drain;
 /// The command line.
 mod cli;
 
+/// The tools of those who write plugins.
+mod authors;
+
 /// GitHub's own payloads through the standard plugins.
 mod payloads;
 
