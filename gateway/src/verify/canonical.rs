@@ -97,6 +97,19 @@ pub(super) fn listed_headers(reader: &Reader<'_>, list: &HeaderName) -> Result<S
     Ok(names.iter().map(pair).collect::<Result<Vec<_>, _>>()?.join(";"))
 }
 
+/// Whether a header is among those that another one lists.
+///
+/// # Errors
+/// If there is no list, or more than one.
+pub(super) fn lists_header(
+    reader: &Reader<'_>,
+    list: &HeaderName,
+    header: &HeaderName,
+) -> Result<bool, Refused> {
+    let names = delivered(reader, list.as_str())?;
+    Ok(names.split(',').any(|name| name.trim().eq_ignore_ascii_case(header.as_str())))
+}
+
 fn delivered<'r>(reader: &'r Reader<'_>, name: &str) -> Result<Cow<'r, str>, Refused> {
     let missing = || Refused::FieldMissing { field: format!("header:{name}") };
     let name = name.parse().map_err(|_| missing())?;

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use subtle::ConstantTimeEq;
 
 use super::{
-    Keyring, PublicUrl, Refused, Settings, Witness,
+    Keyring, PublicUrl, Refused, Settings, Witness, canonical,
     held::{Held, Signed},
     hmac::Match,
     host,
@@ -76,6 +76,7 @@ impl SignatureCheck {
             check_requirement(requirement, request, witness)?;
         }
         self.check_body(request, witness)?;
+        self.check_list(request)?;
         let algorithm = self.algorithm(request, witness)?;
         let published = self.published(request, now).await?;
         let held = if published.is_empty() { &self.held } else { &published };
@@ -103,6 +104,19 @@ impl SignatureCheck {
         match is_covered || request.request.body.is_empty() {
             true => Ok(()),
             false => Err(Refused::BodyNotCovered),
+        }
+    }
+
+    /// Where a header lists what is signed, the time's header must be among it: else its time could be moved at will.
+    fn check_list(&self, request: &Reader<'_>) -> Result<(), Refused> {
+        let mut lists = self.scheme.signed.iter().filter_map(Template::header_list);
+        let time = self.scheme.timestamp.as_ref().map(|field| &field.from);
+        let (Some(list), Some(TimestampSource::Field(Field::Header(time)))) = (lists.next(), time) else {
+            return Ok(());
+        };
+        match canonical::lists_header(request, list, time)? {
+            true => Ok(()),
+            false => Err(Refused::RequirementFailed { field: format!("header:{list}") }),
         }
     }
 
@@ -559,6 +573,27 @@ mod tests {
         assert!(told.contains("`{secret}{body}`, 2 bytes and the secret"), "{told}");
         assert!(told.contains("secret 1 (test) does not match"), "{told}");
         assert!(!told.contains("sesame") && !told.contains(&right), "{told}");
+    }
+
+    #[test]
+    fn a_list_of_headers_must_name_the_times() {
+        let scheme = by_preset("contentful");
+        let settings =
+            Settings::new(preset("contentful").unwrap().scheme.clone(), vec![Secret::new(*b"k", "test")]);
+        let check = SignatureCheck::new(&scheme, &settings, &Arc::default());
+        let outcome = |list: &str, canonical: &str| {
+            let text = format!("POST\n/in\n{canonical}\n{{}}");
+            let signature = tag(Algorithm::HmacSha256, "k", &text, Encoding::Hex);
+            let headers = [
+                ("x-contentful-signature", &*signature),
+                ("x-contentful-signed-headers", list),
+                ("x-contentful-timestamp", "1"),
+            ];
+            run(&check, &with(&headers, "{}"))
+        };
+        let listed = outcome("x-contentful-timestamp", "x-contentful-timestamp:1");
+        assert_eq!(listed, Ok(Some(0)));
+        assert_eq!(outcome("host", "host:hooks.test"), Err("requirement_failed"));
     }
 
     #[test]

@@ -99,6 +99,14 @@ impl Template {
         self.parts.contains(&Part::Timestamp)
     }
 
+    /// The header that lists which headers are part of the text, where there is one.
+    pub(super) fn header_list(&self) -> Option<&HeaderName> {
+        self.parts.iter().find_map(|part| match part {
+            Part::ListedHeaders(list) => Some(list),
+            _ => None,
+        })
+    }
+
     /// Whether our own URL is part of the text, so that the config has to say it.
     pub(super) fn uses_url(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Url | Part::UrlBase))

@@ -13,7 +13,7 @@ use crate::{
         hmac::{Key, decode_key},
         reader::Reader,
         scheme::{
-            BodyHash, Derive, Encoding, Field, Parse, SignatureScheme, Template, TimestampField,
+            BodyHash, Derive, Encoding, Family, Field, Parse, SignatureScheme, Template, TimestampField,
             TimestampSource, TimestampUnit,
         },
         template::{Context, Part},
@@ -72,12 +72,21 @@ impl Signer<'_> {
                     put(request, field, item, &value)?;
                 }
                 Part::ListedHeaders(list) if !request.headers.contains_key(list) => {
-                    put(request, &Field::Header(list.clone()), item, list.as_str())?;
+                    put(request, &Field::Header(list.clone()), item, &self.listed(list))?;
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// A list of headers: itself, and the time's where a header has it.
+    fn listed(&self, list: &HeaderName) -> String {
+        let Family::Signature(scheme) = &self.scheme.family else { return list.to_string() };
+        match scheme.timestamp.as_ref().map(|field| &field.from) {
+            Some(TimestampSource::Field(Field::Header(time))) => format!("{list},{time}"),
+            _ => list.to_string(),
+        }
     }
 
     /// What a provider would have there: the id, the type, or else the time.
