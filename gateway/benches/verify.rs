@@ -17,7 +17,7 @@ use sluice::{
     clock::Timestamp,
     config::{Secret, Verify},
     event::EventId,
-    verify::{Keyring, Settings, Signer, Unverified, Verifier, scheme::preset},
+    verify::{Settings, Signer, Unverified, Verifier, scheme::preset},
 };
 
 /// 1 KiB, as JSON.
@@ -70,7 +70,7 @@ fn genuine(name: &str) -> (Verifier, Unverified) {
     let signer = Signer::new(scheme, SECRET.as_bytes()).expect("the secret fits every preset here");
     signer.sign(&mut request, None).expect("the request has all that is signed");
     let settings = Settings::new(scheme.clone(), vec![Secret::new(SECRET.as_bytes(), "bench")]);
-    (Verifier::new(&Verify::Proof(Box::new(settings)), &Arc::new(Keyring::new())), request)
+    (Verifier::new(&Verify::Proof(Box::new(settings)), &Arc::default()), request)
 }
 
 fn request() -> Unverified {

@@ -16,6 +16,8 @@ mod known;
 
 mod output;
 
+pub mod plugin;
+
 pub mod presets;
 
 pub mod run;
@@ -45,6 +47,11 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Lists the providers that Sluice knows, and explains what each needs.
     Presets(presets::PresetsArgs),
+    /// Lists the plugins of a running gateway, and calls one again that is in quarantine.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
     /// Signs a test webhook and posts it.
     Send(send::SendArgs),
     /// Explains how a request is checked, and shows which secrets are in use.
@@ -75,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args, run::check_plugins),
         Command::Schema(args) => schema::schema(&args),
         Command::Presets(args) => done(presets::run(&args)),
+        Command::Plugin { command } => block_on(success(plugin::run(command))),
         Command::Send(args) => block_on(send::send(args)),
         Command::Events { gateway, command } => block_on(success(events::run(command, &gateway))),
         Command::Dead { gateway, command } => block_on(success(dead::run(command, &gateway))),

@@ -644,7 +644,7 @@ async fn certificate_that_nobody_vouches_for_is_refused() {
 }
 
 fn retry(attempt: u32, after: Option<Duration>) -> Ending {
-    after_failure(Failure::Retry { after, reason: "busy".to_owned() }, attempt, NOW)
+    after_failure(Failure::Retry { after, reason: "busy".to_owned() }, attempt, &Turns::new(), NOW)
 }
 
 #[test]
@@ -658,7 +658,9 @@ fn failed_pipeline_runs_again_until_its_schedule_ends() {
 #[test]
 fn event_that_can_never_be_handled_is_a_dead_letter_at_once() {
     let failure = Failure::DeadLetter { reason: "not json".to_owned() };
-    assert!(matches!(after_failure(failure, 1, NOW), Ending::Dead { reason } if reason == "not json"));
+    assert!(
+        matches!(after_failure(failure, 1, &Turns::new(), NOW), Ending::Dead { reason } if reason == "not json")
+    );
 }
 
 proptest! {

@@ -19,6 +19,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What a config's author calls it.
+    pub fn name(self) -> &'static str {
+        self.interface()
+    }
+
     const ALL: [Self; 2] = [Self::Filter, Self::Transform];
 
     /// The interface that a plugin of this kind exports.
