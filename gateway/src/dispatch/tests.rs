@@ -128,6 +128,30 @@ async fn what_was_put_back_is_dispatched_in_the_end_and_once() {
 }
 
 #[tokio::test]
+async fn events_wait_for_a_plugin_in_quarantine_and_are_delivered_once_it_is_put_right() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let rig = Rig::new();
+    let generation = |guest: &[u8], previous: Option<&Generation>| {
+        with_guests(&rig, vec![destination("crm", &sink.url())], &[("quick", guest)], previous)
+    };
+    let misconfigured = generation(&filter("(call $fail (i32.const 2))"), None);
+    let current = Arc::new(ArcSwap::from_pointee(misconfigured));
+    let bench = Bench::start_on(Arc::new(SystemClock), current.clone());
+    bench.journal.accept(quick());
+    bench.journal.put_back(1).await;
+    bench.journal.accept(quick());
+    bench.journal.accept(quick());
+    bench.journal.put_back(3).await;
+    let metrics = rig.metrics.encode();
+    assert!(metrics.contains("plugin=\"quick\",outcome=\"config\"} 1\n"), "called once: {metrics}");
+
+    let sound = generation(&keeps(), Some(&current.load()));
+    current.store(Arc::new(sound));
+    bench.journal.hand_out_put_back();
+    assert_eq!(sink.received(3).await.len(), 3);
+}
+
+#[tokio::test]
 async fn what_waits_for_its_turn_at_shutdown_stays_in_the_journal() {
     let sink = Sink::start(|_, _| Reply::status(200)).await;
     let (bench, turns) = quick_bench(&sink);
