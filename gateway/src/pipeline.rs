@@ -89,9 +89,13 @@ impl Pipeline {
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> Result<Self, PluginError> {
-        let steps: Result<_, _> =
-            route.pipeline.iter().map(|step| Step::build(route, step, host, metrics, before)).collect();
-        Ok(Self { steps: steps?, ..Self::default() })
+        let mut steps: Vec<Step> = Vec::with_capacity(route.pipeline.len());
+        for step in &route.pipeline {
+            let known = steps.iter().chain(before.into_iter().flat_map(|before| &*before.steps));
+            let step = Step::build(route, step, host, metrics, known)?;
+            steps.push(step);
+        }
+        Ok(Self { steps: steps.into(), ..Self::default() })
     }
 
     /// Takes the times in the trail from another clock.
@@ -247,12 +251,13 @@ enum Applied {
 }
 
 impl Step {
-    fn build(
+    /// Shares the quarantine of the first of the `known` steps with the same plugin.
+    fn build<'a>(
         route: &config::Route,
         step: &config::Step,
         host: &PluginHost,
         metrics: &Metrics,
-        before: Option<&Pipeline>,
+        mut known: impl Iterator<Item = &'a Self>,
     ) -> Result<Self, PluginError> {
         let plugin = host.load(&step.plugin, &step.config)?;
         let counter = |outcome| {
@@ -265,9 +270,7 @@ impl Step {
         let seconds = metrics.plugin_seconds.get_or_create_owned(&labels);
         let quarantines = metrics.plugin_quarantines.get_or_create_owned(&labels);
         let guard = step.plugin.quarantine.map(|settings| {
-            let before = before.into_iter().flat_map(|before| &*before.steps);
-            let same =
-                before.filter(|step| step.plugin.is_same(&plugin)).find_map(|step| step.guard.as_ref());
+            let same = known.find_map(|step| step.guard.as_ref().filter(|_| step.plugin.is_same(&plugin)));
             Guard { settings, quarantine: same.map_or_else(Arc::default, |same| same.quarantine.clone()) }
         });
         Ok(Self {

@@ -118,6 +118,20 @@ async fn quarantine_outlives_a_reload_that_leaves_the_plugin_as_it_is() {
 }
 
 #[tokio::test]
+async fn steps_with_the_same_plugin_and_config_are_in_it_together() {
+    let bench = Bench::new(WhileQuarantined::Wait, OnError::Pass);
+    let settings = config::Quarantine { failures: 3, window: MINUTE, then: bench.then };
+    let mut route = route(&bench.rig, &[(&filter("(unreachable)"), bench.on_error)], Some(settings));
+    route.pipeline.push(route.pipeline[0].clone());
+    let pipeline = Pipeline::build(&route, &bench.rig.host, &bench.rig.metrics, None).unwrap();
+    for _ in 0..2 {
+        pipeline.run(&event("{}"), 1).await.verdict.ok();
+    }
+    let held: Vec<_> = pipeline.steps().map(|step| (step.number, step.quarantined.is_some())).collect();
+    assert_eq!(held, [(1, true), (2, true)]);
+}
+
+#[tokio::test]
 async fn plugin_is_resumed_by_name() {
     let bench = Bench::new(WhileQuarantined::Wait, OnError::DeadLetter);
     let pipeline = bench.quarantined().await;

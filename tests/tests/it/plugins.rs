@@ -151,7 +151,8 @@ async fn message_of_a_panic_reaches_the_history_and_the_log() {
         assert!(said.contains("panics.rs:") && said.ends_with(": no case for POST"), "{said}");
         assert_eq!(step["log"].as_array().map(Vec::len), Some(1), "{event}");
     }
-    assert!(gateway.logs().iter().any(|line| line.contains("panicked at ")), "{:?}", gateway.logs());
+    let failed = gateway.wait_log("plugin failed").await;
+    assert!(failed.contains("panicked at ") && failed.contains("unreachable"), "{failed}");
 }
 
 #[tokio::test]
