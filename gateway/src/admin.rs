@@ -32,6 +32,8 @@ mod learned;
 
 mod moment;
 
+mod plugins;
+
 mod probes;
 
 mod query;
@@ -87,6 +89,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/events", get(events::list))
         .route("/events/{id}", get(events::show))
         .route("/events/{id}/replay", post(events::replay))
+        .route("/plugins", get(plugins::list))
+        .route("/plugins/{name}/resume", post(plugins::resume))
         .route("/routes", get(routes::list))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/replay", post(dead_letters::replay))

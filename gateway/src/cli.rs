@@ -53,7 +53,7 @@ enum Command {
         #[command(subcommand)]
         command: verify::VerifyCommand,
     },
-    /// Makes, builds, inspects, tests and measures plugins.
+    /// Makes, builds, inspects, tests and measures plugins; lists those of a running gateway.
     Plugin {
         #[command(subcommand)]
         command: plugin::PluginCommand,

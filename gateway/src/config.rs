@@ -104,6 +104,35 @@ pub struct Plugin {
     /// Refuse the file unless this is its SHA-256.
     pub sha256: Option<[u8; 32]>,
     pub limits: Limits,
+    /// `None`: however often it fails, it is called.
+    pub quarantine: Option<Quarantine>,
+}
+
+/// When a plugin is not called any more, and what becomes of the events meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// So many traps and limits reached, if they are half of the calls at least...
+    pub failures: u64,
+    /// ...within this long.
+    pub window: Duration,
+    pub then: WhileQuarantined,
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self { failures: 10, window: Duration::from_secs(60), then: WhileQuarantined::Wait }
+    }
+}
+
+/// What happens to an event that comes to a plugin in quarantine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhileQuarantined {
+    /// It waits until the quarantine is over; that counts as no attempt.
+    #[default]
+    Wait,
+    /// What the step's `on_error` says.
+    OnError,
 }
 
 /// What one call of a plugin may use.

@@ -136,10 +136,15 @@ impl Dispatcher {
         let units = units(&claim.event);
         let mut place = None;
         // An event without plugins has no turn to wait for.
-        if let Some(LiveRoute { turns, .. }) = route.as_deref().filter(|route| !route.pipeline.is_empty()) {
+        if let Some(LiveRoute { turns, pipeline, .. }) = route.as_deref().filter(|r| !r.pipeline.is_empty()) {
+            if let Some(wait) = pipeline.held(self.clock.now()) {
+                self.put_back(&claim, turns.after(self.clock.now(), wait), "a plugin is in quarantine");
+                return consume_budget().await;
+            }
             place = turns.line_up(units, &self.room).await;
             if place.is_none() {
-                self.put_back(&claim, turns);
+                let due = turns.later(self.clock.now());
+                self.put_back(&claim, due, "too many events of the route wait for its plugins");
                 // Not a whole turn of the thread for each: where guests rage, that takes milliseconds.
                 return consume_budget().await;
             }
@@ -149,9 +154,8 @@ impl Dispatcher {
         self.tasks.spawn(self.clone().dispatch(claim, route, place, Arc::new(room)).instrument(span.clone()));
     }
 
-    fn put_back(&self, claim: &Claim, turns: &Turns) {
-        let due = turns.later(self.clock.now());
-        tracing::debug!(%due, "put back, too many events of the route wait for its plugins");
+    fn put_back(&self, claim: &Claim, due: Timestamp, reason: &str) {
+        tracing::debug!(%due, reason, "put back");
         let event = claim.event.id;
         self.journal.settle(Settlement { event, trail: Vec::new(), ending: Ending::Later { due } });
     }
@@ -180,7 +184,7 @@ impl Dispatcher {
                 self.deliver(plan, room, &mut trail).await
             }
             Ok(Verdict::Drop { reason }) => self.drop_event(&event, reason),
-            Err(failure) => after_failure(failure, attempt, self.clock.now()),
+            Err(failure) => after_failure(failure, attempt, &route.turns, self.clock.now()),
         };
         self.settle(lease, trail, ending);
     }
@@ -250,13 +254,14 @@ fn route_gone(route: &str) -> String {
 }
 
 /// What becomes of an event whose pipeline failed at this attempt, counted from 1.
-fn after_failure(failure: Failure, attempt: u32, now: Timestamp) -> Ending {
+fn after_failure(failure: Failure, attempt: u32, turns: &Turns, now: Timestamp) -> Ending {
     let (reason, after) = match failure {
         Failure::Retry { after, reason } => (reason, after),
         Failure::DeadLetter { reason } => {
             tracing::warn!(attempt, reason, "pipeline failed, dead letter");
             return Ending::Dead { reason };
         }
+        Failure::Quarantined { wait } => return Ending::Later { due: turns.after(now, wait) },
     };
     let Some(wait) = retry::next(&PIPELINE_RETRY, attempt, after, fastrand::f64()) else {
         tracing::warn!(attempt, reason, "pipeline failed, dead letter");

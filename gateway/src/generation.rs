@@ -9,7 +9,7 @@ use crate::{
     config::{self, Config},
     dispatch::Turns,
     ingest::{HandshakeLimiter, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
-    pipeline::Pipeline,
+    pipeline::{Pipeline, StepStatus},
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
     telemetry::{Chain, Metrics},
@@ -92,9 +92,10 @@ impl Generation {
         let mut routes = HashMap::with_capacity(config.routes.len());
         let mut broken = Vec::new();
         for route in &config.routes {
-            match Pipeline::build(route, &supplies.plugins, &supplies.metrics) {
+            let before = previous.and_then(|previous| previous.routes.get(&route.name));
+            let (plugins, metrics) = (&supplies.plugins, &supplies.metrics);
+            match Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline)) {
                 Ok(pipeline) => {
-                    let before = previous.and_then(|previous| previous.routes.get(&route.name));
                     let live = LiveRoute::new(route.clone(), pipeline, supplies, before);
                     routes.insert(route.name.clone(), Arc::new(live));
                 }
@@ -105,6 +106,19 @@ impl Generation {
             return Err(BuildError::Plugins(broken));
         }
         Ok(Self { number, config, router, routes })
+    }
+
+    /// Says what is over now that this generation is in force, and the `old` one is not.
+    pub fn say_in_force(&self, old: &Self) {
+        for (name, route) in &old.routes {
+            route.pipeline.say_replaced_by(self.routes.get(name).map(|route| &route.pipeline));
+        }
+    }
+
+    /// Every step of every route, in the order of the config.
+    pub fn steps(&self) -> impl Iterator<Item = (&Arc<str>, StepStatus<'_>)> {
+        let routes = self.config.routes.iter().filter_map(|route| self.routes.get(&route.name));
+        routes.flat_map(|route| route.pipeline.steps().map(|step| (&route.config.name, step)))
     }
 }
 

@@ -135,7 +135,7 @@ pub enum Ending {
     Dead { reason: String },
     /// The pipeline failed; dispatch again then.
     RetryAt { due: Timestamp },
-    /// Nothing has been done yet; dispatch then, as the same attempt.
+    /// Not now; dispatch then, as the same attempt.
     Later { due: Timestamp },
 }
 

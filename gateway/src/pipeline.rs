@@ -1,18 +1,23 @@
 //! A route's plugins, in order: an event goes in, a verdict comes out.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::header::CONTENT_TYPE;
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
 use crate::{
-    clock::{Clock, SystemClock},
-    config::{self, OnError},
+    clock::{Clock, SystemClock, Timestamp},
+    config::{self, OnError, WhileQuarantined},
     event::{Event, Headers, Message},
     journal::TrailEntry,
     plugin::{Answer, Call, CallError, Draft, Plugin, PluginError, PluginHost, View},
     telemetry::{Metrics, PluginLabels, PluginOutcomeLabels, seconds},
 };
+
+use self::quarantine::{Change, Leave, Showing};
+pub use self::quarantine::{Held, Quarantine};
+
+mod quarantine;
 
 /// The most messages that can be made of one event.
 pub const MAX_MESSAGES: usize = 1_000;
@@ -51,6 +56,18 @@ pub enum Failure {
     DeadLetter {
         reason: String,
     },
+    /// A plugin is in quarantine: run the pipeline after this long, as the same attempt.
+    Quarantined {
+        wait: Duration,
+    },
+}
+
+/// A step of a pipeline, for those who look at it from outside.
+pub struct StepStatus<'a> {
+    /// Its place in the pipeline, from 1.
+    pub number: usize,
+    pub plugin: &'a Plugin,
+    pub quarantined: Option<Held>,
 }
 
 /// An ordered list of configured plugins. Cheap to clone; immutable.
@@ -61,14 +78,24 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Loads the plugins of a route. As slow as [`PluginHost::load`].
+    /// Loads the plugins of a route. As slow as [`PluginHost::load`]. A plugin that was `before` on the route, and
+    /// is still the same, stays in its quarantine.
     ///
     /// # Errors
     /// Fails with the first plugin that cannot be loaded.
-    pub fn build(route: &config::Route, host: &PluginHost, metrics: &Metrics) -> Result<Self, PluginError> {
-        let steps: Result<_, _> =
-            route.pipeline.iter().map(|step| Step::build(route, step, host, metrics)).collect();
-        Ok(Self { steps: steps?, ..Self::default() })
+    pub fn build(
+        route: &config::Route,
+        host: &PluginHost,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Result<Self, PluginError> {
+        let mut steps: Vec<Step> = Vec::with_capacity(route.pipeline.len());
+        for step in &route.pipeline {
+            let known = steps.iter().chain(before.into_iter().flat_map(|before| &*before.steps));
+            let step = Step::build(route, step, host, metrics, known)?;
+            steps.push(step);
+        }
+        Ok(Self { steps: steps.into(), ..Self::default() })
     }
 
     /// Takes the times in the trail from another clock.
@@ -80,6 +107,52 @@ impl Pipeline {
     /// Whether there is no plugin in it.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// How long an event has to wait before any of the pipeline is worth running, because a plugin is in
+    /// quarantine.
+    pub fn held(&self, now: Timestamp) -> Option<Duration> {
+        let waits = self.steps.iter().filter_map(|step| {
+            let held = step.guard.as_ref().filter(|guard| guard.waits())?.quarantine.held()?;
+            // An event may be let through; the step says which.
+            (held.probe > now).then(|| held.wait(now))
+        });
+        waits.max()
+    }
+
+    /// Every step, with the quarantine that it is in.
+    pub fn steps(&self) -> impl Iterator<Item = StepStatus<'_>> {
+        self.steps.iter().zip(1..).map(|(step, number)| StepStatus {
+            number,
+            plugin: &step.plugin,
+            quarantined: step.guard.as_ref().and_then(|guard| guard.quarantine.held()),
+        })
+    }
+
+    /// Ends the quarantines of a plugin by hand; whether there was one.
+    pub fn resume(&self, plugin: &str) -> bool {
+        let mut is_resumed = false;
+        for step in self.steps.iter().filter(|step| **step.plugin.name() == *plugin) {
+            if let Some(held) = step.guard.as_ref().and_then(|guard| guard.quarantine.lift()) {
+                step.say_ended(&held, "by hand");
+                is_resumed = true;
+            }
+        }
+        is_resumed
+    }
+
+    /// Says which quarantines of this pipeline are over now that `new` is in its place.
+    pub fn say_replaced_by(&self, new: Option<&Self>) {
+        let still = |quarantine: &Arc<Quarantine>| {
+            let guards = new.into_iter().flat_map(|new| &*new.steps).filter_map(|step| step.guard.as_ref());
+            guards.into_iter().any(|guard| Arc::ptr_eq(&guard.quarantine, quarantine))
+        };
+        for step in &*self.steps {
+            let Some(guard) = step.guard.as_ref().filter(|guard| !still(&guard.quarantine)) else { continue };
+            if let Some(held) = guard.quarantine.lift() {
+                step.say_ended(&held, "by a reload");
+            }
+        }
     }
 
     /// Runs every step. `attempt` counts from 1.
@@ -138,12 +211,29 @@ fn original(event: &Event) -> Message {
 
 /// One plugin of the pipeline, with everything a call needs looked up.
 struct Step {
+    route: Arc<str>,
     plugin: Arc<Plugin>,
+    /// `None`: it is called however often it fails.
+    guard: Option<Guard>,
     on_error: OnError,
     /// The route's destinations.
     destinations: Vec<Arc<str>>,
     seconds: Histogram,
     outcomes: Vec<(&'static str, Counter)>,
+    quarantines: Counter,
+}
+
+/// Stands before a plugin that may be quarantined.
+struct Guard {
+    settings: config::Quarantine,
+    quarantine: Arc<Quarantine>,
+}
+
+impl Guard {
+    /// Whether events wait while the plugin is in quarantine.
+    fn waits(&self) -> bool {
+        self.settings.then == WhileQuarantined::Wait
+    }
 }
 
 /// What is left for a step's messages of what all of an event may be.
@@ -161,22 +251,38 @@ enum Applied {
 }
 
 impl Step {
-    fn build(
+    /// Shares the quarantine of the first of the `known` steps with the same plugin.
+    fn build<'a>(
         route: &config::Route,
         step: &config::Step,
         host: &PluginHost,
         metrics: &Metrics,
+        mut known: impl Iterator<Item = &'a Self>,
     ) -> Result<Self, PluginError> {
         let plugin = host.load(&step.plugin, &step.config)?;
         let counter = |outcome| {
             let (route, plugin) = (Arc::clone(&route.name), Arc::clone(plugin.name()));
             metrics.plugin_outcomes.get_or_create_owned(&PluginOutcomeLabels { route, plugin, outcome })
         };
-        let outcomes =
-            ANSWERS.into_iter().chain(CallError::OUTCOMES).map(|name| (name, counter(name))).collect();
+        let names = ANSWERS.into_iter().chain(CallError::OUTCOMES).chain([QUARANTINED]);
+        let outcomes = names.map(|name| (name, counter(name))).collect();
         let labels = PluginLabels { route: Arc::clone(&route.name), plugin: Arc::clone(plugin.name()) };
         let seconds = metrics.plugin_seconds.get_or_create_owned(&labels);
-        Ok(Self { plugin, on_error: step.on_error, destinations: route.deliver.clone(), seconds, outcomes })
+        let quarantines = metrics.plugin_quarantines.get_or_create_owned(&labels);
+        let guard = step.plugin.quarantine.map(|settings| {
+            let same = known.find_map(|step| step.guard.as_ref().filter(|_| step.plugin.is_same(&plugin)));
+            Guard { settings, quarantine: same.map_or_else(Arc::default, |same| same.quarantine.clone()) }
+        });
+        Ok(Self {
+            route: route.name.clone(),
+            plugin,
+            guard,
+            on_error: step.on_error,
+            destinations: route.deliver.clone(),
+            seconds,
+            outcomes,
+            quarantines,
+        })
     }
 
     fn max_bytes(&self) -> usize {
@@ -192,8 +298,13 @@ impl Step {
         trail: &mut Vec<TrailEntry>,
     ) -> Result<Applied, Failure> {
         let at = clock.now();
+        let leave = match self.guard.as_ref().map_or(Ok(Leave::Free), |guard| guard.quarantine.admit(at)) {
+            Ok(leave) => leave,
+            Err(held) => return self.held(view, &held, at, trail),
+        };
         let Call { answer, elapsed, log } = self.plugin.call(&view).await;
         let answer = answer.and_then(|answer| self.accept(answer, &view, room));
+        self.note(leave, &answer, &log, clock.now());
         let outcome = answer.as_ref().map_or_else(CallError::outcome, name);
         self.record(outcome, elapsed);
         let entry = |detail, log| TrailEntry::Step {
@@ -214,6 +325,68 @@ impl Step {
             trail.push(entry(detail, log));
         }
         applied
+    }
+
+    /// What becomes of a message that comes while the plugin is in quarantine.
+    fn held(
+        &self,
+        view: View,
+        held: &Held,
+        at: Timestamp,
+        trail: &mut Vec<TrailEntry>,
+    ) -> Result<Applied, Failure> {
+        if self.guard.as_ref().is_some_and(Guard::waits) {
+            return Err(Failure::Quarantined { wait: held.wait(at) });
+        }
+        self.count(QUARANTINED);
+        let why = format!("is in quarantine since {}: it {}", held.since, held.reason);
+        let applied = self.by_policy(view, format!("plugin `{}` {why}", self.plugin.name()));
+        if trail.len() < MAX_TRAIL || applied.is_err() {
+            trail.push(TrailEntry::Step {
+                at,
+                plugin: self.plugin.name().to_string(),
+                micros: 0,
+                outcome: QUARANTINED.to_owned(),
+                detail: Some(why),
+                log: Vec::new(),
+            });
+        }
+        applied
+    }
+
+    /// Says why a plugin failed, and begins or ends its quarantine. In a span that knows the event.
+    fn note(&self, leave: Leave, answer: &Result<Answer, CallError>, log: &[String], now: Timestamp) {
+        let showing = Showing::of(answer);
+        if let Showing::Failed(reason) | Showing::Misconfigured(reason) = &showing {
+            let said = if log.is_empty() { Cow::Borrowed("nothing") } else { log.join(" | ").into() };
+            tracing::warn!(plugin = %self.plugin.name(), reason, said = &*said, "plugin failed");
+        }
+        let Some(guard) = &self.guard else { return };
+        match guard.quarantine.note(leave, showing, &guard.settings, now) {
+            Some(Change::Begun(held)) => {
+                self.quarantines.inc();
+                self.say_begun(guard, &held);
+            }
+            Some(Change::Ended(held)) => self.say_ended(&held, "by an event that went well"),
+            None => {}
+        }
+    }
+
+    fn say_begun(&self, guard: &Guard, held: &Held) {
+        let events = if guard.waits() { "its events wait" } else { "`on_error` decides about its events" };
+        tracing::warn!(
+            route = %self.route,
+            plugin = %self.plugin.name(),
+            reason = held.reason,
+            "plugin is in quarantine and not called any more, {events}; put its file or config right, or run \
+             `sluice plugin resume {}`",
+            self.plugin.name()
+        );
+    }
+
+    fn say_ended(&self, held: &Held, how: &str) {
+        let (route, plugin) = (&self.route, self.plugin.name());
+        tracing::info!(%route, %plugin, since = %held.since, "quarantine of the plugin was ended {how}");
     }
 
     /// Checks what only the route can know of an answer.
@@ -256,18 +429,31 @@ impl Step {
 
     fn failed(&self, view: View, error: &CallError) -> Result<Applied, Failure> {
         let reason = format!("plugin `{}` {error}", self.plugin.name());
-        match (error, self.on_error) {
-            (CallError::Invalid(_) | CallError::Config(_), _) => Err(Failure::DeadLetter { reason }),
-            (CallError::Retry { after, .. }, _) => Err(Failure::Retry { after: *after, reason }),
-            (_, OnError::Retry) => Err(Failure::Retry { after: None, reason }),
-            (_, OnError::DeadLetter) => Err(Failure::DeadLetter { reason }),
-            (_, OnError::Pass) => Ok(Applied::Kept(view)),
-            (_, OnError::Drop) => Ok(Applied::Dropped(reason)),
+        match error {
+            CallError::Config(_) if self.guard.as_ref().is_some_and(Guard::waits) => {
+                Err(Failure::Quarantined { wait: Duration::ZERO })
+            }
+            CallError::Invalid(_) | CallError::Config(_) => Err(Failure::DeadLetter { reason }),
+            CallError::Retry { after, .. } => Err(Failure::Retry { after: *after, reason }),
+            _ => self.by_policy(view, reason),
+        }
+    }
+
+    fn by_policy(&self, view: View, reason: String) -> Result<Applied, Failure> {
+        match self.on_error {
+            OnError::Retry => Err(Failure::Retry { after: None, reason }),
+            OnError::DeadLetter => Err(Failure::DeadLetter { reason }),
+            OnError::Pass => Ok(Applied::Kept(view)),
+            OnError::Drop => Ok(Applied::Dropped(reason)),
         }
     }
 
     fn record(&self, outcome: &str, elapsed: Duration) {
         self.seconds.observe(seconds(elapsed));
+        self.count(outcome);
+    }
+
+    fn count(&self, outcome: &str) {
         if let Some((_, counter)) = self.outcomes.iter().find(|(name, _)| *name == outcome) {
             counter.inc();
         }
@@ -282,6 +468,9 @@ fn said(trail: &[TrailEntry]) -> usize {
     });
     lines.flatten().map(String::len).sum()
 }
+
+/// What history and metrics call it when a plugin was not called.
+const QUARANTINED: &str = "quarantined";
 
 /// What history and metrics call an answer.
 const ANSWERS: [&str; 3] = ["keep", "drop", "messages"];
@@ -318,6 +507,9 @@ fn inherit(mut draft: Draft, view: &View) -> View {
     }
     view.with(draft)
 }
+
+#[cfg(test)]
+mod quarantine_tests;
 
 #[cfg(test)]
 mod tests;

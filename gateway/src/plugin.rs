@@ -9,7 +9,7 @@ use std::{
     fs::File,
     hash::{Hash, Hasher},
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Instant,
 };
@@ -79,7 +79,11 @@ pub struct PluginHost {
 /// A configured plugin with its limits. Every call runs in an instance of its own.
 pub struct Plugin {
     name: Arc<str>,
+    file: PathBuf,
+    sha256: [u8; 32],
     limits: config::Limits,
+    /// Of the file and the config.
+    id: EntryId,
     program: Arc<Program>,
     runtime: Arc<Runtime>,
     counters: Arc<Counters>,
@@ -138,10 +142,15 @@ impl PluginHost {
             });
         }
         let source = Source::read(plugin)?;
-        let program = self.program(plugin, &source, &step_config.to_string())?;
+        let step_config = step_config.to_string();
+        let id = self.entry_id(&source, &step_config);
+        let program = self.program(plugin, &source, &step_config, id)?;
         Ok(Arc::new(Plugin {
             name: plugin.name.clone(),
+            file: plugin.file.clone(),
+            sha256: source.digest,
             limits: plugin.limits,
+            id,
             program,
             runtime: Arc::clone(&self.runtime),
             counters: self.counters(&plugin.name),
@@ -176,8 +185,8 @@ impl PluginHost {
         plugin: &config::Plugin,
         source: &Source,
         config: &str,
+        id: EntryId,
     ) -> Result<Arc<Program>, PluginError> {
-        let id = self.entry_id(source, config);
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         let known = programs.get(&id).and_then(Weak::upgrade);
         let program = match known.or_else(|| self.cached(&id, config).map(Arc::new)) {
@@ -253,6 +262,21 @@ impl Plugin {
 
     pub fn kind(&self) -> Kind {
         self.program.kind()
+    }
+
+    /// The file that it was loaded from.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The SHA-256 of the file as it was loaded.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    /// Whether it has the other's name and does the same: the same file, with the same config and limits.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.id == other.id && self.limits == other.limits
     }
 
     /// The most bytes that one call may hand over.
@@ -481,6 +505,9 @@ fn list(names: &[String]) -> String {
     }
     shown.join(", ")
 }
+
+#[cfg(test)]
+mod hostile_tests;
 
 #[cfg(test)]
 mod tests;

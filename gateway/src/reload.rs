@@ -75,7 +75,7 @@ impl Gateway {
 
     async fn build_and_swap(&self) -> Result<u64, ReloadError> {
         let old = self.current.load_full();
-        let prepared = self.prepare(old).await?;
+        let prepared = self.prepare(old.clone()).await?;
         let Prepared { generation, certificate } = prepared;
         // Lanes first: no event may meet a destination without one.
         self.lanes.apply(&generation.config)?;
@@ -84,7 +84,9 @@ impl Gateway {
         }
         let number = generation.number;
         self.metrics.generation.set(i64::try_from(number).unwrap_or(i64::MAX));
-        self.current.store(Arc::new(generation));
+        let generation = Arc::new(generation);
+        self.current.store(generation.clone());
+        generation.say_in_force(&old);
         Ok(number)
     }
 

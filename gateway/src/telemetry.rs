@@ -3,7 +3,11 @@
 //! Handles of a route, a plugin or a destination are looked up once, when a generation is built; the hot path
 //! only touches atomics.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -56,7 +60,7 @@ pub struct VerifiedLabels {
     pub secret: Arc<str>,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
 pub struct PluginLabels {
     pub route: Arc<str>,
     pub plugin: Arc<str>,
@@ -109,6 +113,10 @@ pub struct Metrics {
     pub plugin_seconds: Histograms<PluginLabels>,
     pub plugin_outcomes: Family<PluginOutcomeLabels, Counter>,
     pub plugin_counts: Family<PluginCountLabels, Counter>,
+    pub plugin_quarantines: Family<PluginLabels, Counter>,
+    plugin_quarantined: Family<PluginLabels, Gauge>,
+    /// The steps that `plugin_quarantined` shows.
+    quarantined_shown: Mutex<BTreeSet<PluginLabels>>,
     pub attempts: Family<AttemptLabels, Counter>,
     pub attempt_seconds: Histograms<DestinationLabel>,
     /// From acceptance to delivery.
@@ -136,6 +144,9 @@ impl Metrics {
             plugin_seconds: Family::new_with_constructor(plugin_time),
             plugin_outcomes: Family::default(),
             plugin_counts: Family::default(),
+            plugin_quarantines: Family::default(),
+            plugin_quarantined: Family::default(),
+            quarantined_shown: Mutex::default(),
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(latency),
             delivery_seconds: Family::new_with_constructor(latency),
@@ -159,6 +170,18 @@ impl Metrics {
         self.journal_oldest_seconds.set(gauge(age.as_secs()));
         self.journal_dead_letters.set(gauge(health.dead_letters));
         self.journal_disk_bytes.set(gauge(health.disk_bytes));
+    }
+
+    /// Shows of every plugin on a route whether it is in quarantine, and nothing of those that are gone.
+    pub fn set_quarantined(&self, steps: &BTreeMap<PluginLabels, bool>) {
+        let mut shown = self.quarantined_shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in shown.iter().filter(|labels| !steps.contains_key(labels)) {
+            self.plugin_quarantined.remove(gone);
+        }
+        for (labels, is_held) in steps {
+            self.plugin_quarantined.get_or_create(labels).set((*is_held).into());
+        }
+        *shown = steps.keys().cloned().collect();
     }
 
     /// The metrics in the OpenMetrics text format: serve them as [`CONTENT_TYPE`].
@@ -187,6 +210,16 @@ impl Metrics {
         r.register_with_unit("plugin", "Time of one plugin call", Unit::Seconds, self.plugin_seconds.clone());
         r.register("plugin_outcomes", "Plugin calls by outcome", self.plugin_outcomes.clone());
         r.register("plugin_count", "Counters that plugins keep", self.plugin_counts.clone());
+        r.register(
+            "plugin_quarantined",
+            "Whether the plugin is in quarantine",
+            self.plugin_quarantined.clone(),
+        );
+        r.register(
+            "plugin_quarantines",
+            "How often a plugin was quarantined",
+            self.plugin_quarantines.clone(),
+        );
         r.register("delivery_attempts", "Delivery attempts by outcome", self.attempts.clone());
         r.register_with_unit(
             "delivery_attempt",
@@ -247,8 +280,6 @@ pub fn seconds(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -278,6 +309,20 @@ mod tests {
         let metrics = Metrics::new();
         metrics.set_journal(&Health::default(), Timestamp::from_millis(15_500));
         assert!(metrics.encode().contains("sluice_journal_oldest_seconds 0\n"));
+    }
+
+    #[test]
+    fn quarantines_of_plugins_that_are_gone_are_not_shown() {
+        let metrics = Metrics::new();
+        let labels = |plugin: &str| PluginLabels { route: "in".into(), plugin: plugin.into() };
+        metrics.set_quarantined(&BTreeMap::from([(labels("a"), true), (labels("b"), false)]));
+        let text = metrics.encode();
+        assert!(text.contains("sluice_plugin_quarantined{route=\"in\",plugin=\"a\"} 1\n"), "{text}");
+        assert!(text.contains("sluice_plugin_quarantined{route=\"in\",plugin=\"b\"} 0\n"), "{text}");
+        metrics.set_quarantined(&BTreeMap::from([(labels("a"), false)]));
+        let text = metrics.encode();
+        assert!(text.contains("sluice_plugin_quarantined{route=\"in\",plugin=\"a\"} 0\n"), "{text}");
+        assert!(!text.contains("plugin=\"b\""), "{text}");
     }
 
     #[test]
@@ -316,6 +361,9 @@ mod tests {
             plugin_seconds,
             plugin_outcomes,
             plugin_counts,
+            plugin_quarantines,
+            plugin_quarantined,
+            quarantined_shown: _,
             attempts,
             attempt_seconds,
             delivery_seconds,
@@ -341,6 +389,8 @@ mod tests {
         ack_seconds.get_or_create(&RouteLabel { route: Arc::clone(&route) }).observe(1.0);
         let labels = PluginLabels { route: Arc::clone(&route), plugin: Arc::clone(&plugin) };
         plugin_seconds.get_or_create(&labels).observe(1.0);
+        plugin_quarantines.get_or_create(&labels).inc();
+        plugin_quarantined.get_or_create(&labels).set(1);
         plugin_counts
             .get_or_create(&PluginCountLabels { plugin: Arc::clone(&plugin), name: "n".into() })
             .inc();

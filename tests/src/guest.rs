@@ -39,6 +39,28 @@ pub fn traps() -> Vec<u8> {
     filter("", "unreachable")
 }
 
+/// A filter that hits `unreachable` in a function of this name.
+pub fn traps_in(name: &str) -> Vec<u8> {
+    filter(&format!("(func ${name} unreachable)"), &format!("(call ${name}) unreachable"))
+}
+
+/// A filter that counts its calls in its memory, keeps what it counts as the first event and drops all others.
+pub fn keeps_the_first() -> Vec<u8> {
+    let data = data(RESULT, &words(&[0, 0, TEXT, 5])) + &data(TEXT, &escaped("again"));
+    let count = format!(
+        "(i32.store (i32.const {at}) (i32.load (i32.const 2048)))
+         (i32.store (i32.const 2048) (i32.const 1)) {}",
+        answer(),
+        at = RESULT + 4,
+    );
+    filter(&data, &count)
+}
+
+/// A component that wants to open sockets.
+pub fn imports_sockets() -> Vec<u8> {
+    wat::parse_str(r#"(component (import "wasi:sockets/tcp@0.2.3" (instance)))"#).expect("it is well-formed")
+}
+
 /// A filter that never returns.
 pub fn loops() -> Vec<u8> {
     filter("", "(loop $forever (br $forever)) unreachable")
@@ -165,7 +187,17 @@ mod tests {
 
     #[test]
     fn guests_are_components_of_the_contract() {
-        let hostile = [traps(), loops(), hoards(), recurses(), floods(), lies(), never_configured()];
+        let hostile = [
+            traps(),
+            traps_in("x"),
+            keeps_the_first(),
+            loops(),
+            hoards(),
+            recurses(),
+            floods(),
+            lies(),
+            never_configured(),
+        ];
         for wasm in hostile.into_iter().chain([keeps(), drops("no"), says("hello"), of_another_contract()]) {
             ComponentEncoder::default().validate(true).module(&wasm).unwrap().encode().unwrap();
         }

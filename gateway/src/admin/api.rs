@@ -187,10 +187,70 @@ pub struct Forgotten {
     pub forgotten: usize,
 }
 
-/// The answer of `/healthz` and `/readyz` when all is well.
+/// The answer to `GET /plugins`.
 #[derive(Debug, Serialize, Deserialize)]
+pub struct PluginList {
+    /// Those on a route, by name.
+    pub plugins: Vec<PluginStatus>,
+}
+
+/// A plugin as it is loaded.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginStatus {
+    pub name: String,
+    /// `filter` or `transform`.
+    pub kind: String,
+    pub file: String,
+    /// Of the file as it was loaded, in hex.
+    pub sha256: String,
+    pub steps: Vec<PluginStep>,
+}
+
+/// A plugin's place on a route.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginStep {
+    pub route: String,
+    /// Its place in the route's pipeline, from 1.
+    pub step: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<Quarantined>,
+}
+
+/// A plugin that is not called any more.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
+    pub reason: String,
+    /// When one event is let through, to see whether it works again.
+    #[serde(with = "rfc3339")]
+    pub probe: Timestamp,
+}
+
+/// The answer to `POST /plugins/{name}/resume`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    pub plugin: String,
+    /// The routes on which it was in quarantine.
+    pub routes: Vec<String>,
+}
+
+/// The answer of `/healthz` and `/readyz` when the gateway works.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
+    /// `ok`, `ready`, or `degraded`: ready, but for what is listed.
     pub status: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Degraded>,
+}
+
+/// A plugin on a route that is in quarantine. Whoever asks needs no token for this, so it says no more.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    pub route: String,
+    pub plugin: String,
+    #[serde(with = "rfc3339")]
+    pub since: Timestamp,
 }
 
 /// Every answer that is not a success.

@@ -38,6 +38,8 @@ pub(super) enum Refusal {
     NoSuchEvent { id: EventId },
     #[error("there is no route `{name}`; `[[routes]]` in the config names them")]
     NoSuchRoute { name: String },
+    #[error("there is no plugin `{name}` on any route; `[plugins]` in the config names them")]
+    NoSuchPlugin { name: String },
     #[error("the provider of route `{name}` hands over no secrets; give them to the route in `secrets`")]
     LearnsNothing { name: String },
     #[error("the secrets are not forgotten")]
@@ -65,6 +67,7 @@ impl Refusal {
             Self::BadId { .. } => (StatusCode::BAD_REQUEST, "bad_id"),
             Self::NoSuchEvent { .. } => (StatusCode::NOT_FOUND, "event_not_found"),
             Self::NoSuchRoute { .. } => (StatusCode::NOT_FOUND, "route_not_found"),
+            Self::NoSuchPlugin { .. } => (StatusCode::NOT_FOUND, "plugin_not_found"),
             Self::LearnsNothing { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "learns_nothing"),
             Self::NotForgotten(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not_forgotten"),
             Self::ForgetInterrupted => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),

@@ -1,8 +1,11 @@
-//! `sluice plugin`: what an author of plugins needs, from the first line to the figures.
+//! `sluice plugin`: what an author of plugins needs, from the first line to the figures, and what an operator does with
+//! those of a running gateway.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+
+use super::{block_on, success};
 
 mod bench;
 
@@ -16,9 +19,13 @@ mod inspect;
 
 mod json;
 
+mod list;
+
 mod new;
 
 mod outcome;
+
+mod resume;
 
 mod step;
 
@@ -36,6 +43,10 @@ pub enum PluginCommand {
     Test(test::TestArgs),
     /// Measures what a plugin costs for each event.
     Bench(bench::BenchArgs),
+    /// Lists the plugins that a running gateway has loaded, and which of them are in quarantine.
+    List(list::ListArgs),
+    /// Calls a plugin again that is in quarantine.
+    Resume(resume::ResumeArgs),
 }
 
 /// Something that was given cannot be used: the exit code is that of bad usage.
@@ -51,6 +62,8 @@ pub fn run(command: PluginCommand) -> ExitCode {
         PluginCommand::Inspect(args) => inspect::inspect(&args),
         PluginCommand::Test(args) => test::test(&args),
         PluginCommand::Bench(args) => bench::bench(&args),
+        PluginCommand::List(args) => return block_on(success(list::list(args))),
+        PluginCommand::Resume(args) => return block_on(success(resume::resume(args))),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("error: {failure:#}");

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Admin, Config, Env, Journal, Limits, Plugin, Server, Tls,
+    Admin, Config, Env, Journal, Limits, Plugin, Quarantine, Server, Tls,
     field::{Field, Table},
     literal::{Literal, Text, Written},
     names::Name,
@@ -157,12 +157,30 @@ impl Checker<'_> {
     }
 
     fn plugin(&mut self, name: Arc<str>, raw: Field<raw::Plugin>, key: &Range<usize>) -> Option<Plugin> {
-        let raw::Plugin { file, sha256, limits } = raw.value?;
+        let raw::Plugin { file, sha256, limits, quarantine } = raw.value?;
         let file = self.required(file, "file", key, "the path of the plugin's `.wasm` file");
         let file = file.and_then(|file| self.file(file, "plugin"));
         let limits = self.limits(limits);
         let sha256 = all(sha256.map(Text::parsed));
-        Some(Plugin { name, file: file?, sha256: sha256?.map(|digest| digest.0), limits: limits? })
+        let quarantine = self.quarantine(quarantine);
+        Some(Plugin {
+            name,
+            file: file?,
+            sha256: sha256?.map(|digest| digest.0),
+            limits: limits?,
+            quarantine: quarantine?,
+        })
+    }
+
+    fn quarantine(&mut self, raw: Field<raw::Quarantine>) -> Option<Option<Quarantine>> {
+        let raw::QuarantineTable { failures, window, then } = match raw.value? {
+            raw::Quarantine::Table(table) => table,
+            raw::Quarantine::Boolean(true) => return Some(Some(Quarantine::default())),
+            raw::Quarantine::Boolean(false) => return Some(None),
+        };
+        let window = self.not_zero(window);
+        let failures = failures.value?.0.into();
+        Some(Some(Quarantine { failures, window: window?, then: then.value? }))
     }
 
     fn limits(&mut self, raw: Field<raw::Limits>) -> Option<Limits> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub(super) use self::values::{Count, Moment, Preset, Unsigned};
 use super::{
-    OnError, Rate,
+    OnError, Rate, WhileQuarantined,
     field::{Field, Table},
     literal::{Text, Written},
     names::{Host, Name, RoutePath, Sha256, Variable},
@@ -148,6 +148,56 @@ pub(super) struct Plugin {
     /// What one call may use.
     #[serde(default)]
     pub(super) limits: Field<Limits>,
+    /// When a plugin that traps or reaches its limits is not called any more; `false` to call it regardless.
+    #[serde(default)]
+    pub(super) quarantine: Field<Quarantine>,
+}
+
+/// When a plugin is not called any more, or `false`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "by type", rename_all = "lowercase")]
+#[schemars(untagged, rename = "Quarantine")]
+pub(super) enum Quarantine {
+    Table(QuarantineTable),
+    Boolean(bool),
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self::Table(QuarantineTable::default())
+    }
+}
+
+impl Serialize for Quarantine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Table(table) => table.serialize(serializer),
+            Self::Boolean(on) => on.serialize(serializer),
+        }
+    }
+}
+
+/// When a plugin is not called any more, and what becomes of the events meanwhile.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct QuarantineTable {
+    /// After so many traps and limits reached, if they are half of the calls at least.
+    pub(super) failures: Field<Count<1_000_000>>,
+    /// How far apart they may be, 1ms at least.
+    pub(super) window: Text<Duration>,
+    /// "wait" keeps its events until it is called again; "on-error" does with them what the step's `on_error` says.
+    pub(super) then: Field<WhileQuarantined>,
+}
+
+impl Default for QuarantineTable {
+    fn default() -> Self {
+        let quarantine = super::Quarantine::default();
+        Self {
+            failures: Count(quarantine.failures as u32).into(),
+            window: written(quarantine.window),
+            then: quarantine.then.into(),
+        }
+    }
 }
 
 /// What one call of a plugin may use.

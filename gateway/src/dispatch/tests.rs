@@ -128,6 +128,30 @@ async fn what_was_put_back_is_dispatched_in_the_end_and_once() {
 }
 
 #[tokio::test]
+async fn events_wait_for_a_plugin_in_quarantine_and_are_delivered_once_it_is_put_right() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let rig = Rig::new();
+    let generation = |guest: &[u8], previous: Option<&Generation>| {
+        with_guests(&rig, vec![destination("crm", &sink.url())], &[("quick", guest)], previous)
+    };
+    let misconfigured = generation(&filter("(call $fail (i32.const 2))"), None);
+    let current = Arc::new(ArcSwap::from_pointee(misconfigured));
+    let bench = Bench::start_on(Arc::new(SystemClock), current.clone());
+    bench.journal.accept(quick());
+    bench.journal.put_back(1).await;
+    bench.journal.accept(quick());
+    bench.journal.accept(quick());
+    bench.journal.put_back(3).await;
+    let metrics = rig.metrics.encode();
+    assert!(metrics.contains("plugin=\"quick\",outcome=\"config\"} 1\n"), "called once: {metrics}");
+
+    let sound = generation(&keeps(), Some(&current.load()));
+    current.store(Arc::new(sound));
+    bench.journal.hand_out_put_back();
+    assert_eq!(sink.received(3).await.len(), 3);
+}
+
+#[tokio::test]
 async fn what_waits_for_its_turn_at_shutdown_stays_in_the_journal() {
     let sink = Sink::start(|_, _| Reply::status(200)).await;
     let (bench, turns) = quick_bench(&sink);
@@ -644,7 +668,7 @@ async fn certificate_that_nobody_vouches_for_is_refused() {
 }
 
 fn retry(attempt: u32, after: Option<Duration>) -> Ending {
-    after_failure(Failure::Retry { after, reason: "busy".to_owned() }, attempt, NOW)
+    after_failure(Failure::Retry { after, reason: "busy".to_owned() }, attempt, &Turns::new(), NOW)
 }
 
 #[test]
@@ -658,7 +682,9 @@ fn failed_pipeline_runs_again_until_its_schedule_ends() {
 #[test]
 fn event_that_can_never_be_handled_is_a_dead_letter_at_once() {
     let failure = Failure::DeadLetter { reason: "not json".to_owned() };
-    assert!(matches!(after_failure(failure, 1, NOW), Ending::Dead { reason } if reason == "not json"));
+    assert!(
+        matches!(after_failure(failure, 1, &Turns::new(), NOW), Ending::Dead { reason } if reason == "not json")
+    );
 }
 
 proptest! {

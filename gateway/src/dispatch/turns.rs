@@ -49,9 +49,15 @@ pub struct Turns {
     /// Told whenever the line gets shorter.
     shorter: Notify,
     is_slow: AtomicBool,
-    /// When the next event that is put back may come back.
-    comeback: Mutex<Timestamp>,
+    /// Of events that found the line too long.
+    crowded_out: Comeback,
+    /// Of events that wait for a plugin to be called again: they may wait longer than those.
+    waiting: Comeback,
 }
+
+/// When the next event that is put back may come back.
+#[derive(Default)]
+struct Comeback(Mutex<Timestamp>);
 
 /// A place in the line. Given up when dropped.
 pub(super) struct Place {
@@ -71,7 +77,8 @@ impl Turns {
             line: AtomicUsize::new(0),
             shorter: Notify::new(),
             is_slow: AtomicBool::new(false),
-            comeback: Mutex::default(),
+            crowded_out: Comeback::default(),
+            waiting: Comeback::default(),
         })
     }
 
@@ -94,10 +101,13 @@ impl Turns {
 
     /// When an event that is put back now is to be dispatched.
     pub(super) fn later(&self, now: Timestamp) -> Timestamp {
-        let mut comeback = self.comeback.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = (*comeback).clamp(now + SOONEST, now + LATEST);
-        *comeback = due + PACE;
-        Timestamp::from_millis(due.as_millis().next_multiple_of(BATCH_MILLIS))
+        self.crowded_out.next(now + SOONEST, now + LATEST)
+    }
+
+    /// The same, where nothing can be done with it for so long.
+    pub(super) fn after(&self, now: Timestamp, wait: Duration) -> Timestamp {
+        let wait = wait.max(SOONEST);
+        self.waiting.next(now + wait, now + wait.max(LATEST))
     }
 
     async fn fit(&self, units: usize, room: &Semaphore) {
@@ -115,6 +125,15 @@ impl Turns {
     fn fits(&self, units: usize, room: &Semaphore) -> bool {
         let line = self.line.load(Ordering::SeqCst);
         line == 0 || line + units <= room.available_permits().saturating_sub(units)
+    }
+}
+
+impl Comeback {
+    fn next(&self, soonest: Timestamp, latest: Timestamp) -> Timestamp {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = (*next).clamp(soonest, latest);
+        *next = due + PACE;
+        Timestamp::from_millis(due.as_millis().next_multiple_of(BATCH_MILLIS))
     }
 }
 

@@ -12,12 +12,21 @@ const ALL_ERRORS: [OnError; 4] = [OnError::Retry, OnError::DeadLetter, OnError::
 
 /// A pipeline of these guests, called `step0`, `step1` and so on, on a route to `crm` and `log`.
 fn pipeline(rig: &Rig, guests: &[(&[u8], OnError)]) -> Pipeline {
+    let route = route(rig, guests, None);
+    Pipeline::build(&route, &rig.host, &rig.metrics, None).unwrap()
+}
+
+pub(super) fn route(
+    rig: &Rig,
+    guests: &[(&[u8], OnError)],
+    quarantine: Option<config::Quarantine>,
+) -> config::Route {
     let step = |(index, (bytes, on_error)): (usize, &(&[u8], OnError))| config::Step {
-        plugin: Arc::new(rig.plugin(&format!("step{index}"), bytes)),
+        plugin: Arc::new(config::Plugin { quarantine, ..rig.plugin(&format!("step{index}"), bytes) }),
         config: Value::Null,
         on_error: *on_error,
     };
-    let route = config::Route {
+    config::Route {
         name: "github".into(),
         host: None,
         path: "/github".into(),
@@ -29,8 +38,7 @@ fn pipeline(rig: &Rig, guests: &[(&[u8], OnError)]) -> Pipeline {
         rate: None,
         pipeline: guests.iter().enumerate().map(step).collect(),
         deliver: vec!["crm".into(), "log".into()],
-    };
-    Pipeline::build(&route, &rig.host, &rig.metrics).unwrap()
+    }
 }
 
 async fn run(guests: &[&[u8]]) -> Outcome {

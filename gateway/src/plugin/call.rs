@@ -81,6 +81,9 @@ pub enum CallError {
 const OUT_OF_HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 /// Function names of a backtrace kept.
 const FRAMES: usize = 8;
+/// What is part of the names of functions that only a panic calls.
+const PANIC: [&str; 4] =
+    ["core::panicking::", "rust_begin_unwind", "core::option::unwrap_failed", "core::result::unwrap_failed"];
 
 impl CallError {
     pub(super) fn new(fault: Fault, limits: &Limits) -> Self {
@@ -106,6 +109,20 @@ impl CallError {
             Self::TimeLimit { .. } => "time-limit",
             Self::MemoryLimit { .. } => "memory-limit",
             Self::OutputLimit { .. } | Self::MessageLimit { .. } | Self::BytesLimit { .. } => "output-limit",
+        }
+    }
+
+    /// Whether the plugin was cut off in the middle, or its answer is beyond its limits: what never happens to one
+    /// that is sound.
+    pub fn is_plugins_fault(&self) -> bool {
+        match self {
+            Self::Trap { .. }
+            | Self::TimeLimit { .. }
+            | Self::MemoryLimit { .. }
+            | Self::OutputLimit { .. }
+            | Self::MessageLimit { .. }
+            | Self::BytesLimit { .. } => true,
+            Self::Invalid(_) | Self::Retry { .. } | Self::Config(_) | Self::Other(_) => false,
         }
     }
 
@@ -142,10 +159,14 @@ impl From<types::Error> for CallError {
 fn frames(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        Some(name) => tidy(name.to_owned()),
+        Some(name) => tidy(format!("{:#}", rustc_demangle::demangle(name))),
         None => format!("function {}", frame.func_index()),
     };
-    backtrace.frames().iter().take(FRAMES).map(name).collect()
+    let names: Vec<_> = backtrace.frames().iter().map(name).collect();
+    // A panic of Rust's goes through as many functions of the library as are kept.
+    let panic = names.iter().rposition(|name| PANIC.iter().any(|part| name.contains(part)));
+    let own = panic.map_or(0, |last| last + 1);
+    names.iter().skip(if own < names.len() { own } else { 0 }).take(FRAMES).cloned().collect()
 }
 
 struct Frames<'a>(&'a [String]);

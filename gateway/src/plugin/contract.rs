@@ -21,6 +21,11 @@ pub enum Kind {
 impl Kind {
     pub(super) const ALL: [Self; 2] = [Self::Filter, Self::Transform];
 
+    /// What a config's author calls it.
+    pub fn name(self) -> &'static str {
+        self.interface()
+    }
+
     /// The interface that a plugin of this kind exports.
     pub(super) fn interface(self) -> &'static str {
         match self {

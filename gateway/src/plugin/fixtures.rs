@@ -163,7 +163,7 @@ impl Rig {
     pub(crate) fn plugin(&self, name: &str, bytes: &[u8]) -> config::Plugin {
         let file = self.dir.path().join(format!("{name}.wasm"));
         std::fs::write(&file, bytes).unwrap();
-        config::Plugin { name: name.into(), file, sha256: None, limits: Limits::default() }
+        config::Plugin { name: name.into(), file, sha256: None, limits: Limits::default(), quarantine: None }
     }
 
     pub(crate) fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {

@@ -30,7 +30,13 @@ pub(super) fn load(host: &PluginHost, file: &Path, config: &Value) -> Result<Arc
 /// What a gateway's config would say of the plugin in a file.
 pub(super) fn plugin(file: &Path) -> config::Plugin {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    config::Plugin { name: name.into(), file: file.to_owned(), sha256: None, limits: Limits::default() }
+    config::Plugin {
+        name: name.into(),
+        file: file.to_owned(),
+        sha256: None,
+        limits: Limits::default(),
+        quarantine: None,
+    }
 }
 
 /// Reads a step's config: JSON itself, or the name of a file of JSON or TOML.

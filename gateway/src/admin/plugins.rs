@@ -1,0 +1,67 @@
+//! Plugins: which are loaded, which are in quarantine, and their way out of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::Uri,
+};
+
+use super::{
+    Admin,
+    api::{PluginList, PluginStatus, PluginStep, Quarantined, Resumed},
+    query,
+    refusal::Refusal,
+};
+use crate::{
+    generation::Generation,
+    pipeline::{Held, StepStatus},
+};
+
+pub(super) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<PluginList>, Refusal> {
+    query::none(&uri)?;
+    Ok(Json(loaded(&admin.current.load())))
+}
+
+pub(super) async fn resume(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Json<Resumed>, Refusal> {
+    query::none(&uri)?;
+    let generation = admin.current.load();
+    if !generation.steps().any(|(_, step)| **step.plugin.name() == *name) {
+        return Err(Refusal::NoSuchPlugin { name });
+    }
+    let routes = generation.config.routes.iter().filter_map(|route| generation.routes.get(&route.name));
+    let resumed = routes.filter(|route| route.pipeline.resume(&name));
+    let routes = resumed.map(|route| route.config.name.to_string()).collect();
+    Ok(Json(Resumed { plugin: name, routes }))
+}
+
+fn loaded(generation: &Generation) -> PluginList {
+    let mut plugins = BTreeMap::new();
+    for (route, step) in generation.steps() {
+        let name = step.plugin.name().to_string();
+        let status = plugins.entry(name).or_insert_with(|| status(&step));
+        let (route, number) = (route.to_string(), step.number);
+        status.steps.push(PluginStep { route, step: number, quarantined: step.quarantined.map(shown) });
+    }
+    PluginList { plugins: plugins.into_values().collect() }
+}
+
+fn status(step: &StepStatus<'_>) -> PluginStatus {
+    PluginStatus {
+        name: step.plugin.name().to_string(),
+        kind: step.plugin.kind().name().to_owned(),
+        file: step.plugin.file().display().to_string(),
+        sha256: hex::encode(step.plugin.sha256()),
+        steps: Vec::new(),
+    }
+}
+
+fn shown(held: Held) -> Quarantined {
+    let Held { since, reason, probe } = held;
+    Quarantined { since, reason, probe }
+}
