@@ -587,11 +587,11 @@ mod tests {
             let headers = [
                 ("x-contentful-signature", &*signature),
                 ("x-contentful-signed-headers", list),
-                ("x-contentful-timestamp", "1"),
+                ("x-contentful-timestamp", "1700000000000"),
             ];
             run(&check, &with(&headers, "{}"))
         };
-        let listed = outcome("x-contentful-timestamp", "x-contentful-timestamp:1");
+        let listed = outcome("x-contentful-timestamp", "x-contentful-timestamp:1700000000000");
         assert_eq!(listed, Ok(Some(0)));
         assert_eq!(outcome("host", "host:hooks.test"), Err("requirement_failed"));
     }
