@@ -95,6 +95,7 @@ impl State {
             Algorithm::HashSha256 => Self::PlainSha256,
             Algorithm::Ed25519
             | Algorithm::EcdsaP256Sha256
+            | Algorithm::EcdsaSecp256k1Sha256
             | Algorithm::RsaPkcs1Sha1
             | Algorithm::RsaPkcs1Sha256
             | Algorithm::RsaPkcs1Sha512

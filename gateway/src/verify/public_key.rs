@@ -17,6 +17,7 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+const SECP256K1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 
@@ -34,6 +35,7 @@ pub(super) enum PublicKey {
     P256(Vec<u8>),
     P384(Vec<u8>),
     P521(Box<VerifyingKey>),
+    Secp256k1(Box<k256::ecdsa::VerifyingKey>),
     /// `RSAPublicKey` in DER (RFC 8017, A.1.1).
     Rsa(Vec<u8>),
 }
@@ -61,7 +63,9 @@ pub(super) enum PublicKeyError {
     Certificate,
     #[error("neither the bytes of an Ed25519 or P-256 key nor a SubjectPublicKeyInfo in DER")]
     Malformed,
-    #[error("keys of kind {kind} are not supported; Ed25519, ECDSA on P-256, P-384 and P-521, and RSA are")]
+    #[error(
+        "keys of kind {kind} are not supported; Ed25519, ECDSA on P-256, P-384, P-521 and secp256k1, and RSA are"
+    )]
     Kind { kind: String },
 }
 
@@ -136,6 +140,7 @@ impl PublicKey {
             Ok(curve) if kind == EC && curve == P256 && key.len() == P256_LEN => Ok(Self::P256(key)),
             Ok(curve) if kind == EC && curve == P384 && key.len() == P384_LEN => Ok(Self::P384(key)),
             Ok(curve) if kind == EC && curve == P521 => Self::p521(&key).ok_or(PublicKeyError::Malformed),
+            Ok(curve) if kind == EC && curve == SECP256K1 => Self::secp256k1(&key),
             Ok(curve) if kind == EC => Err(PublicKeyError::Kind { kind: curve.to_string() }),
             _ if kind == ED25519 && key.len() == ED25519_LEN => Ok(Self::Ed25519(key)),
             _ if kind == RSA || kind == RSA_PSS => Ok(Self::Rsa(key)),
@@ -148,8 +153,18 @@ impl PublicKey {
         VerifyingKey::from_sec1_bytes(point).ok().map(|key| Self::P521(Box::new(key)))
     }
 
+    fn secp256k1(point: &[u8]) -> Result<Self, PublicKeyError> {
+        let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(point);
+        key.map(|key| Self::Secp256k1(Box::new(key))).map_err(|_| PublicKeyError::Malformed)
+    }
+
     /// Whether the signature is this key's over the message. A key of another kind proves nothing.
     pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        if let (Self::Secp256k1(key), Algorithm::EcdsaSecp256k1Sha256) = (self, algorithm) {
+            // The other half of the values of `s`, which Bitcoin forbids, is as good here.
+            let signature = k256::ecdsa::Signature::from_der(signature);
+            return signature.is_ok_and(|signature| key.verify(message, &signature.normalize_s()).is_ok());
+        }
         let (Self::Ed25519(bytes) | Self::P256(bytes) | Self::Rsa(bytes)) = self else { return false };
         let how = self.how(algorithm);
         how.is_some_and(|how| UnparsedPublicKey::new(how, bytes).verify(message, signature).is_ok())
@@ -244,6 +259,28 @@ mod tests {
         let signature = signer.sign(&random, b"text").unwrap();
         assert!(key.verify(Algorithm::EcdsaP256Sha256, b"text", signature.as_ref()));
         assert!(!key.verify(Algorithm::RsaPkcs1Sha256, b"text", signature.as_ref()));
+    }
+
+    /// Key and signatures are OpenSSL's: one with `s` in the lower half of its values, one in the upper.
+    #[test]
+    fn signatures_on_secp256k1_count_in_both_forms() {
+        let key = PublicKey::from_pem(
+            "-----BEGIN PUBLIC KEY-----\n\
+             MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEOoUEUJfljkUDp4USMfat2fZr0yJZdbTJ\n\
+             HhWvBDD2J5i4wIQ67NmhbngX8kyLQagsO1gb74dAMK2iFQzewhPPMQ==\n\
+             -----END PUBLIC KEY-----\n",
+        )
+        .unwrap();
+        let text = br#"{"event":{"id":"1"}}"#;
+        for signature in [
+            "MEQCIBmGQCJkRoVRMysI9k2ZBVivERIPbx52eau+UjsJlhT5AiArdkaJ7bdPZ26rjby0wF8Jl6Ty71btQgEirdqDRY1sXw==",
+            "MEUCIDnUcH1t9rcedkEJsFF8BmEq3l9dRbg01AtGYLHhSciZAiEAwKOdiBzhPTd47vloUH7X4Ok8+kiBzx/jwakF3F1dMAc=",
+        ] {
+            let signature = STANDARD.decode(signature).unwrap();
+            assert!(key.verify(Algorithm::EcdsaSecp256k1Sha256, text, &signature));
+            assert!(!key.verify(Algorithm::EcdsaSecp256k1Sha256, b"{}", &signature));
+            assert!(!key.verify(Algorithm::EcdsaP256Sha256, text, &signature));
+        }
     }
 
     #[test]

@@ -72,7 +72,9 @@ pub(super) fn can_sign(scheme: &Scheme) -> Result<(), SignError> {
 
     fn can_sign_with(algorithm: Algorithm) -> Result<(), SignError> {
         match algorithm {
-            Algorithm::EcdsaP256Sha256 => Err(SignError::OnlyTheProvider(ECDSA)),
+            Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaSecp256k1Sha256 => {
+                Err(SignError::OnlyTheProvider(ECDSA))
+            }
             Algorithm::RsaPkcs1Sha1
             | Algorithm::RsaPkcs1Sha256
             | Algorithm::RsaPkcs1Sha512

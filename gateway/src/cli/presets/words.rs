@@ -334,6 +334,7 @@ fn algorithm(algorithm: Algorithm) -> &'static str {
         Algorithm::HashSha256 => "SHA256 with the secret",
         Algorithm::Ed25519 => "Ed25519",
         Algorithm::EcdsaP256Sha256 => "ECDSA P-256",
+        Algorithm::EcdsaSecp256k1Sha256 => "ECDSA secp256k1",
         Algorithm::RsaPkcs1Sha1 => "RSA-SHA1",
         Algorithm::RsaPkcs1Sha256 => "RSA-SHA256",
         Algorithm::RsaPkcs1Sha512 => "RSA-SHA512",

@@ -82,6 +82,8 @@ pub enum Algorithm {
     Ed25519,
     /// DER.
     EcdsaP256Sha256,
+    /// DER.
+    EcdsaSecp256k1Sha256,
     RsaPkcs1Sha1,
     RsaPkcs1Sha256,
     RsaPkcs1Sha512,
@@ -317,6 +319,7 @@ impl Algorithm {
             | Self::HashSha256 => false,
             Self::Ed25519
             | Self::EcdsaP256Sha256
+            | Self::EcdsaSecp256k1Sha256
             | Self::RsaPkcs1Sha1
             | Self::RsaPkcs1Sha256
             | Self::RsaPkcs1Sha512
