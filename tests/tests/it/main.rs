@@ -46,6 +46,10 @@ mod round_trips;
 
 /// The standard plugins that need no code, through the real host.
 mod standard;
+
+/// The cases beside the standard plugins.
+mod cases;
+
 /// Every vector that needs no clock of its own, sent to the real binary.
 mod vectors;
 
