@@ -89,7 +89,8 @@ impl Turns {
 
     /// A place in line for an event that takes that many units of `room`. `None`: the line is too long.
     pub(super) async fn line_up(self: &Arc<Self>, units: usize, room: &Semaphore) -> Option<Place> {
-        if !self.is_slow.load(Ordering::Relaxed) && timeout(QUICK, self.fit(units, room)).await.is_err() {
+        let must_wait = !self.fits(units, room) && !self.is_slow.load(Ordering::Relaxed);
+        if must_wait && timeout(QUICK, self.fit(units, room)).await.is_err() {
             self.is_slow.store(true, Ordering::Relaxed);
         }
         if !self.fits(units, room) {

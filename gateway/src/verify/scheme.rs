@@ -310,6 +310,8 @@ mod tests {
         assert!(read(text).unwrap_err().contains("`timestamp` must say where"));
         let text = format!("{text}\ntimestamp = {{ from = \"sig:t\" }}");
         assert!(read(&text).unwrap_err().contains("`sig:t` needs a signature of named fields"));
+        let text = text.replace("sig:t", "header:X-T").replace("{timestamp}", "{signed_headers}");
+        assert!(read(&text).unwrap_err().contains("`{signed_headers}` needs a signature of named fields"));
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl Template {
         self.parts.contains(&Part::Timestamp)
     }
 
+    /// Whether the signature itself has to say which headers are part of the text.
+    pub(super) fn uses_signed_headers(&self) -> bool {
+        self.parts.contains(&Part::SignedHeaders)
+    }
+
     /// The header that lists which headers are part of the text, where there is one.
     pub(super) fn header_list(&self) -> Option<&HeaderName> {
         self.parts.iter().find_map(|part| match part {

@@ -234,6 +234,7 @@ pub enum UrlVariants {
 impl SignatureScheme {
     pub(super) fn check(&self) -> Result<(), String> {
         self.check_timestamp()?;
+        self.check_headers()?;
         self.check_algorithm()?;
         if self.signed.iter().any(Template::signs) {
             return Err("`signed` uses `{sign:…}`, which only answers can".to_owned());
@@ -253,6 +254,14 @@ impl SignatureScheme {
             && !self.signature.parse.has_field(name)
         {
             return Err(format!("`sig:{name}` needs a signature of named fields: `parse = \"kv\"`"));
+        }
+        Ok(())
+    }
+
+    /// `{signed_headers}` are named by the signature's field `h`.
+    fn check_headers(&self) -> Result<(), String> {
+        if self.signed.iter().any(Template::uses_signed_headers) && !self.signature.parse.has_field("h") {
+            return Err("`{signed_headers}` needs a signature of named fields: `parse = \"kv\"`".to_owned());
         }
         Ok(())
     }
