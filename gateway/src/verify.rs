@@ -121,12 +121,12 @@ pub struct Genuine<'v> {
 
 /// A route's proof of origin, ready to be checked.
 pub struct Verifier {
-    check: Held,
+    check: Checking,
     facts: Facts,
     vars: Vars,
 }
 
-enum Held {
+enum Checking {
     Fixed(Check),
     /// The provider may hand us secrets at any time.
     Learning(Box<Learning>),
@@ -234,14 +234,14 @@ impl Verifier {
     ) -> Self {
         match config {
             config::Verify::None => {
-                Self { check: Held::Fixed(Check::Open), facts: Facts::default(), vars: Vars::default() }
+                Self { check: Checking::Fixed(Check::Open), facts: Facts::default(), vars: Vars::default() }
             }
             config::Verify::Proof(settings) => Self {
                 check: match settings.scheme.needs() {
                     Needs::LearnedSecrets => {
-                        Held::Learning(Box::new(Learning::new(settings, keyring, learned)))
+                        Checking::Learning(Box::new(Learning::new(settings, keyring, learned)))
                     }
-                    _ => Held::Fixed(Check::new(settings, keyring)),
+                    _ => Checking::Fixed(Check::new(settings, keyring)),
                 },
                 facts: Facts::new(&settings.scheme.common.id, &settings.scheme.common.event_type),
                 vars: settings.vars.clone(),
@@ -271,8 +271,8 @@ impl Verifier {
         let reader = Reader::new(&request, &self.vars);
         let made;
         let check = match &self.check {
-            Held::Fixed(check) => check,
-            Held::Learning(learning) => {
+            Checking::Fixed(check) => check,
+            Checking::Learning(learning) => {
                 made = learning.current();
                 &made.check
             }

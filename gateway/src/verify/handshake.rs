@@ -18,6 +18,7 @@ use super::{
     confirm::Caller,
     hmac::Key,
     learned::{LearnError, Learned, LearnedSecrets},
+    pointer::Pointer,
     reader::Reader,
     scheme::{Answer, Condition, Confirm, Demand, Family, Field, Handshake, Learn, Needs, Scheme, Template},
     template::Part,
@@ -55,6 +56,8 @@ struct Hand {
 /// One handshake of a route.
 pub struct Rule {
     method: Method,
+    /// The texts that must be at these places of a JSON body: most events are told by them.
+    telling: (Vec<Pointer>, Vec<Vec<String>>),
     handshake: Handshake,
     demands: Vec<(Demand, Option<Charset>)>,
     status: StatusCode,
@@ -156,6 +159,7 @@ impl Rule {
         let headers = headers.iter().filter_map(|(name, value)| Some((name.parse().ok()?, value.clone())));
         Self {
             method: handshake.http_method(),
+            telling: handshake.when.iter().filter_map(Condition::telling).unzip(),
             demands: handshake.demand.iter().map(|demand| (demand.clone(), charset(demand))).collect(),
             status: status.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::OK),
             headers: headers.collect(),
@@ -190,11 +194,33 @@ impl Rule {
     }
 
     fn fits(&self, reader: &Reader<'_>) -> bool {
-        self.method == reader.request.method && self.handshake.when.iter().all(|when| when.holds(reader))
+        self.method == reader.request.method
+            && self.might_fit(&reader.request.body)
+            && self.handshake.when.iter().all(|when| when.holds(reader))
+    }
+
+    /// A look without building a document, which stops as soon as it knows: every event of the route is looked at.
+    fn might_fit(&self, body: &[u8]) -> bool {
+        let is_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+        let (places, texts) = &self.telling;
+        if places.is_empty() || !is_json {
+            return true;
+        }
+        let mut found = Pointer::find_all(places, body).into_iter().zip(texts);
+        found.all(|(found, texts)| found.is_some_and(|found| texts.contains(&found)))
     }
 }
 
 impl Condition {
+    fn telling(&self) -> Option<(Pointer, Vec<String>)> {
+        match &self.from {
+            Field::Json(pointer) if !self.one_of.is_empty() && !self.missing && !self.empty => {
+                Some((pointer.clone(), self.one_of.clone()))
+            }
+            _ => None,
+        }
+    }
+
     fn holds(&self, reader: &Reader<'_>) -> bool {
         if self.missing || self.empty {
             let Field::Json(pointer) = &self.from else { return false };

@@ -70,7 +70,8 @@ impl PublicKeys {
         now: Option<Timestamp>,
         witness: &mut impl Witness,
     ) -> Result<Option<usize>, Refused> {
-        if self.set.is_none() && !self.given.iter().any(|(_, text, _)| text.is_active_at(now)) {
+        // Keys that the route gives and that have run out do not let others in.
+        if self.set.is_none() && self.given.is_empty() {
             return self.prove_published(signed, reader, now, witness).await;
         }
         witness.saw("keys", || "those that the route gives".to_owned());
@@ -81,8 +82,10 @@ impl PublicKeys {
         let mut given = self.given.iter().filter(|(_, text, _)| text.is_active_at(now)).peekable();
         let set = self.set.as_deref().unwrap_or_default();
         let mut fitting = set.iter().filter(|key| key.answers_to(signed.key_id)).peekable();
-        if given.peek().is_none() && fitting.peek().is_none() {
-            return Err(Refused::key_unknown(signed.key_id));
+        match (given.peek(), fitting.peek()) {
+            (None, None) if self.set.is_none() => return Err(Refused::NoActiveSecret),
+            (None, None) => return Err(Refused::key_unknown(signed.key_id)),
+            _ => {}
         }
         if let Some((index, ..)) = given.find(|(_, _, key)| signed.is_by(key)) {
             return Ok(Some(*index));

@@ -124,7 +124,8 @@ pub(super) fn pairs(text: &str) -> impl Iterator<Item = Pair<'_>> {
     })
 }
 
-fn decode(text: &str) -> Cow<'_, str> {
+/// A key or a value of a query or a form.
+pub(super) fn decode(text: &str) -> Cow<'_, str> {
     match text.contains('+') {
         true => Cow::Owned(percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()),
         false => percent_decode_str(text).decode_utf8_lossy(),

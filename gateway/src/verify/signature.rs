@@ -136,9 +136,8 @@ impl SignatureCheck {
     /// The keys that the provider publishes, where the route holds none itself.
     async fn published(&self, request: &Reader<'_>, now: Option<Timestamp>) -> Result<Vec<Held>, Refused> {
         let Some(source) = &self.scheme.keys else { return Ok(Vec::new()) };
-        check_key_url(source, request)?;
         if !self.held.is_empty() {
-            return Ok(Vec::new());
+            return check_key_url(source, request).map(|()| Vec::new());
         }
         let keys = self.keyring.keys(source, request, None, now).await?;
         Ok(keys.iter().map(|published| Held::published(published.key.clone())).collect())

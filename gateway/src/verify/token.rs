@@ -4,10 +4,10 @@ use subtle::ConstantTimeEq;
 
 use super::{
     Refused, Unverified, Witness,
-    reader::Reader,
+    reader::{Reader, decode},
     scheme::{Field, TokenScheme},
 };
-use crate::{clock::Timestamp, config::Secret, route::percent_decode};
+use crate::{clock::Timestamp, config::Secret};
 
 pub(super) struct TokenCheck {
     scheme: TokenScheme,
@@ -79,9 +79,8 @@ impl TokenCheck {
             Field::Header(name) => drop(request.headers.remove(name)),
             Field::Form(_) | Field::Json(_) | Field::Var(_) | Field::Claim(_) => {}
             Field::Query(name) => {
-                // As `Field::read` finds it: a name that is written with escapes is still the token's.
-                let is_token =
-                    |pair: &&str| percent_decode(pair.split('=').next().unwrap_or_default()) == *name;
+                // As the reader finds it: a name that is written with escapes is still the token's.
+                let is_token = |pair: &&str| decode(pair.split('=').next().unwrap_or_default()) == *name;
                 let query = request.query.take().unwrap_or_default();
                 let rest: Vec<_> = query.split('&').filter(|pair| !is_token(pair)).collect();
                 request.query = Some(rest.join("&")).filter(|query| !query.is_empty());
@@ -162,6 +161,17 @@ mod tests {
         request.headers.insert("x-token", "Bearer ".parse().unwrap());
         let refused = run(&check(BEARER, &[""]), &request, Timestamp::default()).unwrap_err();
         assert!(matches!(refused, Refused::NoActiveSecret));
+    }
+
+    #[test]
+    fn a_token_is_taken_out_however_its_name_is_written() {
+        let mut request = request();
+        for query in ["my+token=x", "my%20token=x"] {
+            request.query = Some(query.to_owned());
+            let check = check("from = 'query:my token'", &["x"]);
+            check.remove_credentials(&mut request);
+            assert_eq!(request.query, None, "{query}");
+        }
     }
 
     #[test]

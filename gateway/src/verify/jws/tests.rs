@@ -244,6 +244,21 @@ fn each_curve_goes_with_its_own_algorithm_only() {
 }
 
 #[test]
+fn published_keys_do_not_stand_in_for_given_ones_that_do_not_count_now() {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let source = "keys = { url = 'https://keys.test/jwks', hosts = ['keys.test'], document = 'jwks' }";
+    let mut settings = settings(&format!("algs = ['ES256']\n{source}"));
+    let message = unsigned(&json!({ "alg": "ES256" }), &json!({}));
+    let token = signed_by_ring(&ECDSA_P256_SHA256_FIXED_SIGNING, &pair.serialize_der(), message);
+    let later = Some(Timestamp::from_millis(u64::from(u32::MAX)));
+    let key = Secret::new(pair.public_key_pem().into_bytes(), "test").valid_between(later, None);
+    settings.public_keys = vec![key];
+    assert_eq!(run(&settings, &carrying(&token), 0).err(), Some("no_active_secret"));
+    settings.public_keys.clear();
+    assert_eq!(run(&settings, &carrying(&token), 0).err(), Some("key_unavailable"));
+}
+
+#[test]
 fn truelayers_detached_payload_is_made_from_the_request() {
     let key = SigningKey::from_slice(&[1; 66]).unwrap();
     let point = key.verifying_key().to_sec1_point(false);
