@@ -23,7 +23,7 @@ const LATEST: Duration = Duration::from_secs(60);
 /// What is remembered of a configured plugin on a route. It outlives a reload that leaves both as they are.
 #[derive(Debug, Default)]
 pub struct Quarantine {
-    /// Whether somebody has to look at the state before a call: so that a sound plugin's calls need no lock.
+    /// Whether a call needs leave. Of a sound plugin only the counting afterwards takes the lock, for a few sums.
     is_on: AtomicBool,
     state: Mutex<State>,
 }

@@ -17,7 +17,9 @@ const MAX_FIELDS: usize = 1024;
 pub enum CaptureError {
     #[error("the request has no end of its head: an empty line must follow the header fields")]
     Unfinished,
-    #[error("the request is not HTTP/1.1: {0}")]
+    #[error(
+        "the request is not HTTP/1.1: {0}; give it as it came over the wire: request line, header fields, empty line, body"
+    )]
     Head(#[from] httparse::Error),
     #[error("the request's target `{target}` is neither a path nor a URL")]
     Target { target: String },
