@@ -7,7 +7,7 @@
 
 pub(crate) mod imports {
     wit_bindgen::generate!({
-        path: "wit",
+        path: "wit/v0.1",
         inline: "
             package sluice:sdk-imports;
             world imports {
@@ -24,7 +24,7 @@ pub(crate) mod imports {
 
 pub mod lifecycle {
     wit_bindgen::generate!({
-        path: "wit",
+        path: "wit/v0.1",
         inline: "
             package sluice:sdk-lifecycle;
             world lifecycle { export sluice:plugin/lifecycle@0.1.0; }
@@ -42,7 +42,7 @@ pub mod lifecycle {
 
 pub mod filter {
     wit_bindgen::generate!({
-        path: "wit",
+        path: "wit/v0.1",
         inline: "
             package sluice:sdk-filter;
             world filter { export sluice:plugin/filter@0.1.0; }
@@ -60,7 +60,7 @@ pub mod filter {
 
 pub mod transform {
     wit_bindgen::generate!({
-        path: "wit",
+        path: "wit/v0.1",
         inline: "
             package sluice:sdk-transform;
             world transform { export sluice:plugin/transform@0.1.0; }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-const CONTRACT: &str = include_str!("../../plugin-sdk/wit/sluice.wit");
+const CONTRACT: &str = include_str!("../../plugin-sdk/wit/v0.1/sluice.wit");
 const VERSION: &str = "0.1.0";
 
 /// Where the plugins here keep what they return; all zeros there is `ok` with an empty or first payload.

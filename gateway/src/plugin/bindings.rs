@@ -3,7 +3,7 @@
 pub const VERSION: &str = "0.1.0";
 
 wasmtime::component::bindgen!({
-    path: "../plugin-sdk/wit",
+    path: "../plugin-sdk/wit/v0.1",
     // No plugin has every kind; the world is only a way to have all of them made at once.
     inline: "
         package sluice:gateway;
@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn version_is_that_of_the_contract() {
-        let wit = include_str!("../../../plugin-sdk/wit/sluice.wit");
+        let wit = include_str!("../../../plugin-sdk/wit/v0.1/sluice.wit");
         assert!(wit.contains(&format!("\npackage sluice:plugin@{VERSION};\n")));
     }
 }

@@ -47,7 +47,7 @@ impl Wat<'_> {
     pub(crate) fn module(&self) -> Vec<u8> {
         let mut module = self.bare_module();
         let mut resolve = Resolve::default();
-        let wit = include_str!("../../../plugin-sdk/wit/sluice.wit").replace(VERSION, self.version);
+        let wit = include_str!("../../../plugin-sdk/wit/v0.1/sluice.wit").replace(VERSION, self.version);
         let package = resolve.push_str("sluice.wit", &wit).unwrap();
         let world = if self.transform { "transform-plugin" } else { "filter-plugin" };
         let world = resolve.select_world(&[package], Some(world)).unwrap();
