@@ -248,6 +248,7 @@ impl Journal for FakeJournal {
         if let Some(next @ DeliveryState::Waiting { .. }) = attempt.state.clone() {
             delivery.state = next;
             delivery.attempts = attempt.attempts;
+            delivery.batch = attempt.batch;
             state.waiting.insert(attempt.key.clone(), (delivery, false));
         }
         state.attempts.push(attempt);

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{BATCH, Lane, Shared, Way, gate::PATIENCE, give_up};
+use super::{BATCH, Batcher, Lane, Shared, Way, capacity::Capacity, gate::PATIENCE, give_up};
 use crate::{
     clock::{Clock, Timestamp},
     config::Config,
@@ -50,6 +50,8 @@ impl Lanes {
             clock,
             client: Client::new()?,
             metrics,
+            batchers: ArcSwap::default(),
+            capacity: Capacity::new(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             patience,
@@ -90,6 +92,12 @@ impl Lanes {
         }
         self.by_name.store(Arc::new(lanes));
         Ok(())
+    }
+
+    /// Puts the ways in force in which routes batch. What waits in a window stays there; what waits for a route that
+    /// is not among these goes singly.
+    pub fn batch(&self, batchers: HashMap<Arc<str>, Arc<Batcher>>) {
+        self.shared.batchers.store(Arc::new(batchers));
     }
 
     /// Has every lane look into the journal now. To be called after dead letters have been replayed: some may have
@@ -158,6 +166,11 @@ impl Lanes {
             self.shared.settle(give_up(orphan, self.shared.clock.now()));
         }
         Ok(count)
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting_in_windows(&self) -> usize {
+        self.by_name.load().values().map(|lane| lane.windows.len()).sum()
     }
 
     /// Begins no attempt any more; what is waiting for a place comes back as due.
