@@ -58,7 +58,7 @@ mod window;
 pub(crate) mod testing;
 
 /// How many due deliveries a lane fetches at once, and so holds beyond those it is attempting.
-const BATCH: usize = 32;
+const FETCH: usize = 32;
 
 /// After a look that did not go well: the journal failed, or had nothing of what was promised.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -174,7 +174,7 @@ impl Lane {
     async fn look(self: &Arc<Self>) -> Option<()> {
         let now = self.shared.clock.now();
         let promised = self.alarm.take(now);
-        let due = match self.shared.journal.claim_due(&self.name, now, BATCH).await {
+        let due = match self.shared.journal.claim_due(&self.name, now, FETCH).await {
             Ok(due) => due,
             // The dispatcher hears of it as well, and says so.
             Err(JournalError::Closed | JournalError::Poisoned(_)) => return None,
@@ -186,7 +186,7 @@ impl Lane {
         };
         match due.deliveries.len() {
             0 if promised => self.alarm.set(now + LOOK_AGAIN),
-            BATCH.. => self.alarm.set(now),
+            FETCH.. => self.alarm.set(now),
             _ => {}
         }
         if let Some(next) = due.next {

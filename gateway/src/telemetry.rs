@@ -133,6 +133,8 @@ pub struct Metrics {
     pub batches: Family<BatchLabels, Counter>,
     /// How many deliveries such a message stands for.
     pub batch_size: Histograms<RouteLabel>,
+    /// Deliveries in windows, or in a batch that is being attempted.
+    pub batch_waiting: Gauge,
     pub reloads: Family<ReloadLabel, Counter>,
     pub generation: Gauge,
     pub connections: Gauge,
@@ -164,6 +166,7 @@ impl Metrics {
             delivery_seconds: Family::new_with_constructor(latency),
             batches: Family::default(),
             batch_size: Family::new_with_constructor(size),
+            batch_waiting: Gauge::default(),
             reloads: Family::default(),
             generation: Gauge::default(),
             connections: Gauge::default(),
@@ -249,6 +252,11 @@ impl Metrics {
         );
         r.register("batches", "Attempts at batches by outcome", self.batches.clone());
         r.register("batch_size", "Deliveries in one message of a batch", self.batch_size.clone());
+        r.register(
+            "batch_waiting",
+            "Deliveries that wait for others, or are attempted with them",
+            self.batch_waiting.clone(),
+        );
         r.register("reloads", "Config reloads by outcome", self.reloads.clone());
         r.register("generation", "The number of the config generation in force", self.generation.clone());
         r.register("connections", "Open connections of senders", self.connections.clone());
@@ -390,6 +398,7 @@ mod tests {
             delivery_seconds,
             batches,
             batch_size,
+            batch_waiting: _,
             reloads,
             generation: _,
             connections: _,

@@ -248,7 +248,7 @@ fn may_be_one_s_fault(answer: &Answer) -> bool {
 
 /// Whether the same items may be folded another time, as an attempt of its own.
 fn may_pass(error: &CallError) -> bool {
-    matches!(error, CallError::Retry { .. } | CallError::Other(_))
+    matches!(error, CallError::Retry { .. })
 }
 
 /// Ends the members whose end is known and has the others wait, together. What comes back is to be split.

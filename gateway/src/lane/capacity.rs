@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 
 use crate::journal::Delivery;
@@ -19,6 +20,8 @@ const UNIT: usize = 16 << 10;
 pub(super) struct Capacity {
     free: Mutex<isize>,
     freed: Notify,
+    /// Deliveries that hold room.
+    waiting: Gauge,
 }
 
 /// The units that a lane holds.
@@ -33,8 +36,8 @@ pub(super) struct Seat {
 }
 
 impl Capacity {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { free: Mutex::new(UNITS), freed: Notify::new() })
+    pub(super) fn new(waiting: Gauge) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::new(UNITS), freed: Notify::new(), waiting })
     }
 
     /// Room for a delivery, if there is any for this lane.
@@ -48,6 +51,7 @@ impl Capacity {
         }
         *free = left;
         share.0.fetch_add(units, Ordering::Relaxed);
+        self.waiting.inc();
         Some(Seat { capacity: self.clone(), share: share.clone(), units })
     }
 
@@ -80,6 +84,7 @@ impl Drop for Seat {
         *free += self.units.cast_signed();
         self.share.0.fetch_sub(self.units, Ordering::Relaxed);
         drop(free);
+        self.capacity.waiting.dec();
         self.capacity.freed.notify_waiters();
     }
 }
@@ -96,7 +101,7 @@ mod tests {
 
     #[test]
     fn lane_may_hold_as_much_as_it_leaves_free() {
-        let (capacity, shares) = (Capacity::new(), [(); 3].map(|()| Arc::<Share>::default()));
+        let (capacity, shares) = (Capacity::new(Gauge::default()), [(); 3].map(|()| Arc::<Share>::default()));
         let held: Vec<_> = shares.iter().map(|share| fill(&capacity, share)).collect();
         assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [2048, 1024, 512]);
         drop(held);
@@ -105,7 +110,7 @@ mod tests {
 
     #[test]
     fn lane_that_holds_nothing_may_take_one_of_any_size() {
-        let (capacity, share) = (Capacity::new(), Arc::<Share>::default());
+        let (capacity, share) = (Capacity::new(Gauge::default()), Arc::<Share>::default());
         let large = delivery(&"x".repeat(65 << 20));
         let seat = capacity.take(&share, &large);
         assert!(seat.is_some() && capacity.take(&share, &delivery("{}")).is_none());
@@ -115,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_told_of_room() {
-        let (capacity, share) = (Capacity::new(), Arc::<Share>::default());
+        let (capacity, share) = (Capacity::new(Gauge::default()), Arc::<Share>::default());
         let held = Mutex::new(fill(&capacity, &share));
         let one = delivery("{}");
         let _seat = capacity.wait(&share, &one, || drop(held.lock().unwrap().pop())).await;

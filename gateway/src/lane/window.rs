@@ -217,7 +217,7 @@ mod tests {
         }
 
         fn join(&self, settings: Settings, delivery: Delivery) -> Joined {
-            let seat = Capacity::new().take(&Arc::default(), &delivery).unwrap();
+            let seat = Capacity::new(Default::default()).take(&Arc::default(), &delivery).unwrap();
             let end = oneshot::channel().0;
             let member = Member { delivery, trail: Vec::new(), is_due: false, end, seat };
             self.windows.join(&batcher(settings), member, &self.closing)
