@@ -21,9 +21,10 @@ use super::{
 use crate::{
     clock::Timestamp,
     deliver::{Answer, Target, Verdict, retry},
-    journal::{BatchTag, DeliveryState, TrailEntry},
+    event::Message,
+    journal::{BatchTag, Delivery, DeliveryState, TrailEntry},
     plugin::CallError,
-    telemetry::BatchLabels,
+    telemetry::{BatchLabels, RouteLabel},
 };
 
 /// How long members wait whose plugin says that its config is wrong: it is the operator's turn.
@@ -128,7 +129,7 @@ impl Run<'_> {
         settle(fated, self.lane.shared.clock.now())
     }
 
-    async fn send(&self, id: String, message: &crate::event::Message, size: usize) -> Made {
+    async fn send(&self, id: String, message: &Message, size: usize) -> Made {
         let (at, began) = (self.lane.shared.clock.now(), Instant::now());
         let answer = self.lane.shared.client.attempt(self.target, id, message, at).await;
         Made { answer, at, took: began.elapsed(), batch: Some(u32::try_from(size).unwrap_or(u32::MAX)) }
@@ -156,10 +157,7 @@ impl Run<'_> {
         let labels =
             |outcome| BatchLabels { route: route.clone(), destination: destination.clone(), outcome };
         metrics.batches.get_or_create(&labels(outcome)).inc();
-        metrics
-            .batch_size
-            .get_or_create(&crate::telemetry::RouteLabel { route: route.clone() })
-            .observe(size as f64);
+        metrics.batch_size.get_or_create(&RouteLabel { route: route.clone() }).observe(size as f64);
         self.lane.recorder.count(outcome, made.took);
         let (status, took) = (made.answer.status.map(|status| status.as_u16()), made.took);
         match fate {
@@ -287,7 +285,7 @@ impl Member {
         });
     }
 
-    fn end_with(self, end: impl FnOnce(crate::journal::Delivery) -> Outcome) {
+    fn end_with(self, end: impl FnOnce(Delivery) -> Outcome) {
         let Self { delivery, mut trail, end: told, seat, .. } = self;
         let mut outcome = end(delivery);
         trail.append(&mut outcome.trail);

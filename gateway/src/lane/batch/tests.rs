@@ -6,7 +6,7 @@ use crate::{
     config::Destination,
     dispatch::testing::{Bench, ROUTE, Received, Reply, Sink, destination},
     event::EventId,
-    journal::{Delivery, DeliveryAttempt, Ending, Settlement},
+    journal::{DeliveryAttempt, Ending, Settlement},
     lane::{
         batcher::{Folded, Settings},
         testing::{Joining, SETTINGS, delivery, joined},
