@@ -10,7 +10,7 @@ use crate::{
     config::{self, OnError, WhileQuarantined},
     event::{Event, Headers, Message},
     journal::TrailEntry,
-    plugin::{Answer, Call, CallError, Draft, Plugin, PluginError, PluginHost, View},
+    plugin::{Answer, Call, CallError, Draft, Plugin, PluginError, PluginHost, Role, View},
     telemetry::{Metrics, PluginLabels, PluginOutcomeLabels, seconds},
 };
 
@@ -259,7 +259,7 @@ impl Step {
         metrics: &Metrics,
         mut known: impl Iterator<Item = &'a Self>,
     ) -> Result<Self, PluginError> {
-        let plugin = host.load(&step.plugin, &step.config)?;
+        let plugin = host.load(&step.plugin, &step.config, Role::Step)?;
         let counter = |outcome| {
             let (route, plugin) = (Arc::clone(&route.name), Arc::clone(plugin.name()));
             metrics.plugin_outcomes.get_or_create_owned(&PluginOutcomeLabels { route, plugin, outcome })

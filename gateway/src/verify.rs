@@ -57,6 +57,7 @@ mod host;
 mod http_signature;
 mod jwk;
 mod jws;
+pub(crate) mod keyed;
 mod keyring;
 mod learned;
 mod learning;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::unusable;
 use crate::{
     config::{self, Limits},
-    plugin::{Plugin, PluginError, PluginHost},
+    plugin::{Plugin, PluginError, PluginHost, Role},
     telemetry::Metrics,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn host() -> anyhow::Result<PluginHost> {
 /// # Errors
 /// As [`PluginHost::load`].
 pub(super) fn load(host: &PluginHost, file: &Path, config: &Value) -> Result<Arc<Plugin>, PluginError> {
-    host.load(&plugin(file), config)
+    host.load(&plugin(file), config, Role::Step)
 }
 
 /// What a gateway's config would say of the plugin in a file.
