@@ -15,8 +15,8 @@ use super::field::Field;
 /// names has to be found.
 #[derive(Clone, Debug)]
 pub(super) enum Placed {
-    Table(Vec<(Field<String>, Field<Placed>)>),
-    List(Vec<Field<Placed>>),
+    Table(Vec<(Field<String>, Field<Self>)>),
+    List(Vec<Field<Self>>),
     Scalar(Value),
 }
 
