@@ -12,7 +12,7 @@ use super::{
 /// A name, reached over HTTPS at public addresses only.
 impl Literal for HttpGrant {
     const EXPECTED: &'static str = "a host such as \"api.example.com\"";
-    const PATTERN: &'static str = "^(\\*\\.)?[A-Za-z0-9.-]+(:[0-9]+)?$";
+    const PATTERN: &'static str = "^(\\*\\.)?[^*/?#@\\s]+$";
 
     fn parse(text: &str) -> Result<Self, Invalid> {
         if text.contains("://") {
