@@ -82,20 +82,23 @@ impl Pipeline {
     /// is still the same, stays in its quarantine.
     ///
     /// # Errors
-    /// Fails with the first plugin that cannot be loaded.
+    /// Every step whose plugin cannot be loaded, counted from 0.
     pub fn build(
         route: &config::Route,
         host: &PluginHost,
         metrics: &Metrics,
         before: Option<&Self>,
-    ) -> Result<Self, PluginError> {
+    ) -> Result<Self, Vec<(usize, PluginError)>> {
         let mut steps: Vec<Step> = Vec::with_capacity(route.pipeline.len());
-        for step in &route.pipeline {
+        let mut broken = Vec::new();
+        for (index, step) in route.pipeline.iter().enumerate() {
             let known = steps.iter().chain(before.into_iter().flat_map(|before| &*before.steps));
-            let step = Step::build(route, step, host, metrics, known)?;
-            steps.push(step);
+            match Step::build(route, step, host, metrics, known) {
+                Ok(step) => steps.push(step),
+                Err(error) => broken.push((index, error)),
+            }
         }
-        Ok(Self { steps: steps.into(), ..Self::default() })
+        if broken.is_empty() { Ok(Self { steps: steps.into(), ..Self::default() }) } else { Err(broken) }
     }
 
     /// Takes the times in the trail from another clock.

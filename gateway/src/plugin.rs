@@ -595,6 +595,17 @@ pub enum PluginError {
 }
 
 impl PluginError {
+    /// Whether it is the file's fault, whatever a route uses it for.
+    pub fn is_of_file(&self) -> bool {
+        !matches!(self, Self::Config { .. } | Self::Configure { .. } | Self::Start { .. } | Self::Role { .. })
+    }
+
+    /// What of its config a plugin refuses, as `rules[1].name`, if it says so in the way that the SDK does.
+    pub fn config_path(&self) -> Option<&str> {
+        let Self::Config { reason, .. } = self else { return None };
+        reason.strip_prefix('`')?.split_once("`: ").map(|(path, _)| path)
+    }
+
     fn configure(plugin: &config::Plugin, error: CallError) -> Self {
         let plugin = plugin.name.clone();
         match error {

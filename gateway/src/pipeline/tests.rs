@@ -28,6 +28,7 @@ pub(super) fn route(
         plugin: Arc::new(config::Plugin { quarantine, ..rig.plugin(&format!("step{index}"), bytes) }),
         config: Value::Null,
         on_error: *on_error,
+        at: config::At::Pipeline,
     };
     config::Route {
         name: "github".into(),
@@ -40,6 +41,7 @@ pub(super) fn route(
         max_body: 1 << 20,
         rate: None,
         pipeline: guests.iter().enumerate().map(step).collect(),
+        batch: None,
         deliver: vec!["crm".into(), "log".into()],
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::{self, Limits},
+    config,
     event::{Event, EventId, Headers, Message},
     telemetry::Metrics,
     verify::Proof,
@@ -211,7 +211,7 @@ impl Rig {
     pub(crate) fn plugin(&self, name: &str, bytes: &[u8]) -> config::Plugin {
         let file = self.dir.path().join(format!("{name}.wasm"));
         std::fs::write(&file, bytes).unwrap();
-        config::Plugin { name: name.into(), file, sha256: None, limits: Limits::default(), quarantine: None }
+        config::Plugin::new(name, file)
     }
 
     pub(crate) fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
