@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use batcher::{Batcher, Fold, Folded, Folding, Item, Settings, Source};
+pub use batcher::{Batcher, Fold, Settings};
 pub use lanes::{LaneError, Lanes};
 
 use self::{

@@ -557,6 +557,7 @@ pub(crate) fn current(config: Config) -> Current {
             greeting_limiter: HandshakeLimiter::default(),
             answers: RouteAnswers::default(),
             pipeline: Pipeline::default(),
+            batch: None,
             limiter: None,
             turns: Turns::new(),
             metrics: RouteMetrics::new(&Metrics::new(), &route.name),

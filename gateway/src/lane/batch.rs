@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Lane, Outcome,
-    batcher::{Batcher, Folds, Item, Parcel, Source},
+    batcher::{Batcher, FOLDED},
     give_up, next_state,
     record::{DEAD, DELIVERED, Made, RETRY},
     window::{Batch, Member},
@@ -23,7 +23,7 @@ use crate::{
     deliver::{Answer, Target, Verdict, retry},
     event::Message,
     journal::{BatchTag, Delivery, DeliveryState, TrailEntry},
-    plugin::CallError,
+    plugin::{Call, CallError, Folded, Item, Window},
     telemetry::{BatchLabels, RouteLabel},
 };
 
@@ -55,12 +55,8 @@ impl Lane {
             members.into_iter().partition(|member| standing.removed && member.is_due);
         lost.into_iter().for_each(|member| member.end_with(|delivery| give_up(delivery, now)));
         if let Some(first) = members.first() {
-            let source = Source {
-                route: first.delivery.route.clone(),
-                destination: first.delivery.key.destination.clone(),
-            };
-            let run = Run { lane: &self, batcher: &batcher, target: &standing.target, source };
-            run.all(members).await;
+            let route = first.delivery.route.clone();
+            Run { lane: &self, batcher: &batcher, target: &standing.target, route }.all(members).await;
         }
     }
 }
@@ -70,8 +66,11 @@ struct Run<'a> {
     lane: &'a Lane,
     batcher: &'a Batcher,
     target: &'a Target,
-    source: Source,
+    route: Arc<str>,
 }
+
+/// What a member has come to so far; nothing, where no message is of it.
+type Fates = Vec<Option<Fate>>;
 
 impl Run<'_> {
     async fn all(&self, members: Vec<Member>) {
@@ -88,36 +87,33 @@ impl Run<'_> {
     }
 
     /// One attempt. What comes back is to be split.
-    async fn attempt(&self, group: Vec<Member>) -> Vec<Member> {
+    async fn attempt(&self, mut group: Vec<Member>) -> Vec<Member> {
         let at = self.lane.shared.clock.now();
-        let items = group.iter().map(|member| Item::of(&member.delivery)).collect();
-        let folds = self.batcher.fold(&self.source, items).await;
-        match &folds.answer {
-            Err(error) => self.fail(group, error, &folds, at),
-            Ok(_) => self.deliver(group, folds, at).await,
+        let Call { answer, elapsed, log } = self.batcher.fold(&self.window(&group)).await;
+        let step = |error: Option<&CallError>, log| self.step(at, elapsed, error, log);
+        match answer {
+            Ok(folded) => {
+                if let Some(first) = group.first_mut() {
+                    first.trail.push(step(None, log));
+                }
+                self.deliver(group, folded, at).await
+            }
+            Err(error) => self.fail(group, &error, log, step),
         }
     }
 
-    /// Attempts every message of a fold.
-    async fn deliver(&self, mut group: Vec<Member>, folds: Folds, at: Timestamp) -> Vec<Member> {
+    fn window(&self, group: &[Member]) -> Window {
+        Window {
+            route: self.route.clone(),
+            destination: self.lane.name.clone(),
+            items: group.iter().map(|member| item(&member.delivery)).collect(),
+        }
+    }
+
+    /// Attempts every message of a fold made at `at`.
+    async fn deliver(&self, mut group: Vec<Member>, folded: Vec<Folded>, at: Timestamp) -> Vec<Member> {
         group.iter_mut().for_each(|member| member.delivery.attempts += 1);
-        if let Some(first) = group.first_mut() {
-            first.trail.push(self.step(at, &folds, None, true));
-        }
-        let parcels = folds.answer.unwrap_or_default();
-        let mut fates = vec![None; group.len()];
-        let mut ids = Ids::default();
-        for Parcel { message, items } in parcels {
-            let id = ids.next(items.iter().map(|item| group[*item].delivery.key.webhook_id()));
-            let made = self.send(id, &message, items.len()).await;
-            let fate = self.judge(&made, &items, &group);
-            let (outcome, next) = fate.shown();
-            for item in items {
-                let entry = self.lane.recorder.entry(&group[item].delivery, made.clone(), outcome, next);
-                group[item].trail.push(entry);
-                fates[item] = fates[item].take().max(Some(fate.clone()));
-            }
-        }
+        let fates = self.send_all(&mut group, folded).await;
         let left_out = self.left_out(at);
         let fated = group.into_iter().zip(fates).map(|(mut member, fate)| {
             let fate = fate.unwrap_or_else(|| {
@@ -127,6 +123,23 @@ impl Run<'_> {
             (member, fate)
         });
         settle(fated, self.lane.shared.clock.now())
+    }
+
+    async fn send_all(&self, group: &mut [Member], folded: Vec<Folded>) -> Fates {
+        let mut fates = vec![None; group.len()];
+        let mut ids = Ids::default();
+        for Folded { message, items } in folded {
+            let id = ids.next(items.iter().map(|item| group[*item].delivery.key.webhook_id()));
+            let made = self.send(id, &message, items.len()).await;
+            let fate = self.judge(&made, &items, group);
+            let (outcome, next) = fate.shown();
+            for item in items {
+                let entry = self.lane.recorder.entry(&group[item].delivery, made.clone(), outcome, next);
+                group[item].trail.push(entry);
+                fates[item] = fates[item].take().max(Some(fate.clone()));
+            }
+        }
+        fates
     }
 
     async fn send(&self, id: String, message: &Message, size: usize) -> Made {
@@ -152,7 +165,7 @@ impl Run<'_> {
     }
 
     fn record(&self, made: &Made, size: usize, fate: &Fate) {
-        let (Source { route, destination }, outcome) = (&self.source, fate.shown().0);
+        let (route, destination, outcome) = (&self.route, &self.lane.name, fate.shown().0);
         let metrics = &self.lane.shared.metrics;
         let labels =
             |outcome| BatchLabels { route: route.clone(), destination: destination.clone(), outcome };
@@ -169,18 +182,26 @@ impl Run<'_> {
         }
     }
 
-    /// What becomes of members that could not be folded.
-    fn fail(&self, mut group: Vec<Member>, error: &CallError, folds: &Folds, at: Timestamp) -> Vec<Member> {
-        let now = self.lane.shared.clock.now();
+    /// What becomes of members that could not be folded. What the plugin said is told once.
+    fn fail(
+        &self,
+        mut group: Vec<Member>,
+        error: &CallError,
+        mut log: Vec<String>,
+        step: impl Fn(Option<&CallError>, Vec<String>) -> TrailEntry,
+    ) -> Vec<Member> {
         if may_pass(error) {
             group.iter_mut().for_each(|member| member.delivery.attempts += 1);
         }
+        let now = self.lane.shared.clock.now();
         let fate = self.fate_after(error, &group, now);
-        let (Source { route, destination }, size) = (&self.source, group.len());
-        let (plugin, outcome, said) = (self.batcher.plugin(), fate.shown().0, folds.log.join(" | "));
+        let (route, destination, plugin) = (&self.route, &self.lane.name, self.batcher.plugin());
+        let (size, outcome, said) = (group.len(), fate.shown().0, log.join(" | "));
         tracing::warn!(%route, %destination, %plugin, size, %error, said, outcome, "batch could not be folded");
-        for (place, member) in group.iter_mut().enumerate() {
-            member.trail.push(self.step(at, folds, Some(error), place == 0));
+        // Who waits for the operator is told once, not every minute.
+        let is_news = |member: &&mut Member| !member.is_due || !matches!(error, CallError::Config(_));
+        for member in group.iter_mut().filter(is_news) {
+            member.trail.push(step(Some(error), std::mem::take(&mut log)));
         }
         settle(group.into_iter().map(|member| (member, fate.clone())), now)
     }
@@ -202,15 +223,15 @@ impl Run<'_> {
         }
     }
 
-    /// The line of history about a fold. What the plugin said is told once.
-    fn step(&self, at: Timestamp, folds: &Folds, error: Option<&CallError>, tells: bool) -> TrailEntry {
+    /// The line of history about a fold.
+    fn step(&self, at: Timestamp, took: Duration, error: Option<&CallError>, log: Vec<String>) -> TrailEntry {
         TrailEntry::Step {
             at,
             plugin: self.batcher.plugin().to_string(),
-            micros: u64::try_from(folds.elapsed.as_micros()).unwrap_or(u64::MAX),
-            outcome: folds.outcome.to_owned(),
+            micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            outcome: error.map_or(FOLDED, CallError::outcome).to_owned(),
             detail: error.map(ToString::to_string),
-            log: if tells { folds.log.clone() } else { Vec::new() },
+            log,
         }
     }
 
@@ -235,6 +256,16 @@ impl Fate {
             Self::Split => ("split", None),
             Self::Die(_) => (DEAD, None),
         }
+    }
+}
+
+/// A delivery, as the plugin sees it.
+fn item(delivery: &Delivery) -> Item {
+    Item {
+        event: delivery.key.event,
+        webhook_id: delivery.key.webhook_id(),
+        received_at: delivery.key.event.accepted_at().unwrap_or_default(),
+        message: delivery.message.clone(),
     }
 }
 

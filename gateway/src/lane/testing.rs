@@ -11,12 +11,12 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::batcher::{Batcher, Fold, Folded, Folding, Item, Settings, Source};
+use super::batcher::{Batcher, Fold, Settings};
 use crate::{
     clock::Timestamp,
     event::{EventId, Headers, Message},
     journal::{Delivery, DeliveryKey, DeliveryState},
-    plugin::CallError,
+    plugin::{Call, CallError, Folded, Window},
     telemetry::Metrics,
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn batcher(settings: Settings) -> Arc<Batcher> {
 
 /// All bodies in one message.
 pub(crate) fn joined(bodies: &[String]) -> Folded {
-    Folded { message: message(bodies.join(",")), items: None }
+    Folded { message: message(bodies.join(",")), items: (0..bodies.len()).collect() }
 }
 
 type Answer = dyn Fn(&[String]) -> Result<Vec<Folded>, CallError> + Send + Sync;
@@ -55,15 +55,15 @@ pub(crate) struct Joining {
     name: Arc<str>,
     answer: Box<Answer>,
     pub(crate) calls: AtomicUsize,
-    pub(crate) sources: Mutex<Vec<Source>>,
+    pub(crate) windows: Mutex<Vec<Window>>,
 }
 
 impl Joining {
     pub(crate) fn new(
         answer: impl Fn(&[String]) -> Result<Vec<Folded>, CallError> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let (calls, sources) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { name: "joining".into(), answer: Box::new(answer), calls, sources })
+        let (calls, windows) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Self { name: "joining".into(), answer: Box::new(answer), calls, windows })
     }
 
     pub(crate) fn batcher(self: Arc<Self>, settings: Settings) -> Arc<Batcher> {
@@ -77,15 +77,11 @@ impl Fold for Joining {
         &self.name
     }
 
-    async fn fold(&self, source: &Source, items: Vec<Item>) -> Folding {
+    async fn fold(&self, window: &Window) -> Call<Vec<Folded>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        self.sources.lock().unwrap().push(source.clone());
-        let bodies: Vec<_> =
-            items.iter().map(|item| String::from_utf8(item.message.body.to_vec()).unwrap()).collect();
-        Folding {
-            answer: (self.answer)(&bodies),
-            elapsed: Duration::ZERO,
-            log: vec!["info: here".to_owned()],
-        }
+        self.windows.lock().unwrap().push(window.clone());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let bodies: Vec<_> = window.items.iter().map(|item| text(&item.message.body)).collect();
+        Call { answer: (self.answer)(&bodies), elapsed: Duration::ZERO, log: vec!["info: here".to_owned()] }
     }
 }

@@ -10,7 +10,13 @@ use std::{
 use anyhow::anyhow;
 use serde_json::Value;
 
-use super::{build, case::Case, diff::diff, json::Json, outcome, step, unusable};
+use super::{
+    build,
+    case::{Case, Subject},
+    diff::diff,
+    json::Json,
+    outcome, step, unusable,
+};
 use crate::{
     cli::output::{print, printable},
     plugin::{Plugin, PluginError, PluginHost, block_on},
@@ -91,7 +97,14 @@ type Loaded = Result<Arc<Plugin>, String>;
 impl Bench {
     fn run(&mut self, case: &Case, config: &Value) -> anyhow::Result<Json> {
         Ok(match self.load(config)? {
-            Ok(plugin) => outcome::of(&block_on(plugin.call(&case.view)), case.expected.as_ref()),
+            Ok(plugin) => match &case.subject {
+                Subject::Event(view) => outcome::of(&block_on(plugin.call(view)), case.expected.as_ref()),
+                Subject::Window(window) => outcome::of_fold(
+                    &block_on(plugin.fold(window)),
+                    window.items.len(),
+                    case.expected.as_ref(),
+                ),
+            },
             Err(reason) => outcome::refused(&reason),
         })
     }

@@ -8,7 +8,7 @@ use crate::{
     event::EventId,
     journal::{DeliveryAttempt, Ending, Settlement},
     lane::{
-        batcher::{Folded, Settings},
+        batcher::Settings,
         testing::{Joining, SETTINGS, delivery, joined},
     },
 };
@@ -115,7 +115,10 @@ async fn full_window_arrives_as_one_message_and_ends_every_event() {
     }
     let told = settled.iter().filter(|settlement| settlement.trail.len() == 2).count();
     assert_eq!(told, 1, "the fold's own line is told once: {settled:?}");
-    assert_eq!(fold.sources.lock().unwrap()[0], Source { route: ROUTE.into(), destination: "crm".into() });
+    let window = fold.windows.lock().unwrap()[0].clone();
+    assert_eq!((&*window.route, &*window.destination), (ROUTE, "crm"));
+    let named: BTreeSet<_> = window.items.iter().map(|item| item.webhook_id.clone()).collect();
+    assert_eq!(named, ids.iter().map(|id| format!("{id}_crm_0")).collect());
     let metrics = bench.metrics.encode();
     for line in [
         "sluice_batches_total{route=\"github\",destination=\"crm\",outcome=\"delivered\"} 1\n",
@@ -216,12 +219,12 @@ async fn retry_is_the_same_batch_under_the_same_id() {
 async fn members_of_a_message_that_arrived_are_done_and_those_of_another_wait() {
     let fold = Joining::new(|bodies| {
         let folded = |is_in: fn(&str) -> bool| {
-            let (items, bodies): (Vec<u32>, Vec<_>) = (0..)
+            let (items, bodies): (Vec<usize>, Vec<_>) = (0..)
                 .zip(bodies)
                 .filter(|(_, body)| is_in(body))
                 .map(|(item, body)| (item, body.clone()))
                 .unzip();
-            (!items.is_empty()).then(|| Folded { items: Some(items), ..joined(&bodies) })
+            (!items.is_empty()).then(|| Folded { items, ..joined(&bodies) })
         };
         Ok([folded(|body| body == "poison"), folded(|body| body < "c")].into_iter().flatten().collect())
     });
