@@ -68,7 +68,10 @@ mod tests {
 
     #[test]
     fn array_may_be_in_a_field() {
-        assert_eq!(body(r#"{ "field": "the \"events\"" }"#, &["1", "2"]).unwrap(), r#"{"the \"events\"":[1,2]}"#);
+        assert_eq!(
+            body(r#"{ "field": "the \"events\"" }"#, &["1", "2"]).unwrap(),
+            r#"{"the \"events\"":[1,2]}"#
+        );
     }
 
     #[test]

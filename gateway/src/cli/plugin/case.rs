@@ -17,7 +17,7 @@ use super::{json::Json, unusable};
 use crate::{
     clock::Timestamp,
     event::{Event, EventId, Headers},
-    plugin::{View, Window},
+    plugin::{Role, View, Window},
     verify::Proof,
 };
 
@@ -39,6 +39,16 @@ pub(super) enum Subject {
     Event(View),
     /// For a `batch` plugin.
     Window(Window),
+}
+
+impl Subject {
+    /// What a plugin that is called with it is used for.
+    pub(super) fn role(&self) -> Role {
+        match self {
+            Self::Event(_) => Role::Step,
+            Self::Window(_) => Role::Batch,
+        }
+    }
 }
 
 const EVENT: &str = "event.json";

@@ -11,6 +11,10 @@ use crate::{
         batcher::Settings,
         testing::{Joining, SETTINGS, delivery, joined},
     },
+    plugin::{
+        Kind, Role,
+        fixtures::{Rig, Wat},
+    },
 };
 
 const BODIES: [&str; 8] = ["a", "b", "c", "d", "e", "poison", "f", "g"];
@@ -300,6 +304,26 @@ async fn windows_that_hold_too_much_close_early() {
     let received = sink.received(1).await;
     assert_eq!(body(&received[0]).split(',').count(), 2048, "half of what all lanes may hold");
     bench.journal.settlements(2048).await;
+}
+
+/// It is stopped for the batch, and for each part of it.
+#[tokio::test]
+async fn guest_that_never_comes_back_loses_its_own_events_and_no_other_s() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let rig = Rig::new();
+    let spins = Wat { kind: Kind::Batch, call: "(loop $on (br $on)) (unreachable)", ..Wat::default() };
+    let mut guest = rig.plugin("guest", &spins.module());
+    guest.limits.time = Duration::from_millis(5);
+    let plugin = rig.host.load(&guest, &serde_json::Value::Null, Role::Batch).unwrap();
+    let bench = Bench::start(Arc::new(SystemClock), vec![once(&sink)]);
+    let batcher = Batcher::new(&ROUTE.into(), of(8), plugin, &bench.metrics);
+    bench.lanes.batch(HashMap::from([(ROUTE.into(), batcher)]));
+    let stopped = "plugin `guest` was stopped: it ran for longer than 5ms, its limit";
+    assert!(accept_all(&bench).await.iter().all(|settlement| death(settlement) == Some(stopped)));
+    bench.lanes.batch(HashMap::new());
+    let id = bench.accept("single");
+    assert!(left(&bench.journal.settlement(id).await).is_none());
+    assert_eq!(sink.received(1).await.len(), 1);
 }
 
 #[tokio::test]
