@@ -101,21 +101,24 @@ impl Generation {
             let before = previous.and_then(|previous| previous.routes.get(&route.name));
             let (plugins, metrics) = (&supplies.plugins, &supplies.metrics);
             let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
-            let batch = route.batch.as_ref().map(|batch| {
-                let loaded = Batcher::load(&route.name, batch, plugins, metrics);
-                loaded.map_err(|source| UseError::new(route, &batch.plugin, Use::Batch, source))
-            });
-            match (pipeline, batch.transpose()) {
-                (Ok(pipeline), Ok(batch)) => {
-                    let live = LiveRoute::new(route.clone(), pipeline, batch, supplies, before);
+            let batch = route.batch.as_ref();
+            let batcher = batch.map(|batch| Batcher::load(&route.name, batch, plugins, metrics)).transpose();
+            match (pipeline, batcher) {
+                (Ok(pipeline), Ok(batcher)) => {
+                    let live = LiveRoute::new(route.clone(), pipeline, batcher, supplies, before);
                     routes.insert(route.name.clone(), Arc::new(live));
                 }
-                (pipeline, batch) => {
+                (pipeline, batcher) => {
                     let steps = pipeline.err().into_iter().flatten();
                     broken.extend(steps.map(|(index, source)| {
                         UseError::new(route, &route.pipeline[index].plugin, Use::Step(index), source)
                     }));
-                    broken.extend(batch.err());
+                    broken.extend(
+                        batcher
+                            .err()
+                            .zip(batch)
+                            .map(|(source, batch)| UseError::new(route, &batch.plugin, Use::Batch, source)),
+                    );
                 }
             }
         }
