@@ -10,10 +10,13 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::kv::{KEY_MAX, KvError, KvKey, KvSpace, KvStore, KvValue, VALUE_MAX};
 use crate::{
     clock::Timestamp,
     event::{Event, EventId, Message},
 };
+
+mod kv;
 
 pub mod sqlite;
 
