@@ -108,6 +108,23 @@ pub struct Plugin {
     pub quarantine: Option<Quarantine>,
 }
 
+/// A server that a plugin may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpGrant {
+    pub scheme: HttpScheme,
+    /// In lower case, as URLs have it: `api.example.com`, or `*.example.com` for every name below it.
+    pub host: String,
+    pub port: u16,
+    /// Whether it may be in the network that the gateway is in.
+    pub private: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpScheme {
+    Https,
+    Http,
+}
+
 /// When a plugin is not called any more, and what becomes of the events meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quarantine {

@@ -50,6 +50,7 @@ mod inspection;
 mod limits;
 mod log;
 mod message;
+pub mod outbound;
 mod probe;
 mod program;
 mod thread_time;
