@@ -8,10 +8,12 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::{host, incoming, types},
+    bindings::{batching, host, http, incoming, kv, requests, secrets, types, v0_1},
+    claimed::Claimed,
     limits::{Room, Stopwatch},
     log::Log,
     view::View,
+    window::Window,
 };
 use crate::config::Limits;
 
@@ -21,14 +23,22 @@ const COUNTER_NAME: usize = 64;
 const COUNTERS: usize = 16;
 
 /// The state of a store: everything the host knows of one run.
-#[derive(Debug)]
 pub(super) struct Guest {
-    /// `None` while the plugin is configured: there is no event then.
-    view: Option<View>,
+    subject: Subject,
     stopwatch: Stopwatch,
     pub(super) room: Room,
     pub(super) log: Log,
     pub(super) counts: Vec<(String, u64)>,
+}
+
+/// What a run is about: the one thing that the guest is lent.
+#[derive(Clone)]
+pub(super) enum Subject {
+    /// The plugin is configured, or tried out.
+    Nothing,
+    Request(Claimed),
+    Event(View),
+    Window(Window),
 }
 
 impl Guest {
@@ -37,10 +47,10 @@ impl Guest {
         engine: &Engine,
         plugin: &Arc<str>,
         limits: &Limits,
-        view: Option<View>,
+        subject: Subject,
     ) -> Store<Self> {
         let guest = Self {
-            view,
+            subject,
             stopwatch: Stopwatch::new(limits.time),
             room: Room::new(limits.memory),
             log: Log::new(Arc::clone(plugin)),
@@ -60,10 +70,30 @@ impl Guest {
     }
 
     fn view(&self) -> wasmtime::Result<&View> {
-        self.view
-            .as_ref()
-            .ok_or_else(|| wasmtime::format_err!("there is no event while a plugin is configured"))
+        match &self.subject {
+            Subject::Event(view) => Ok(view),
+            Subject::Nothing | Subject::Request(_) | Subject::Window(_) => Err(absent("event")),
+        }
     }
+
+    pub(super) fn claimed(&self) -> wasmtime::Result<&Claimed> {
+        match &self.subject {
+            Subject::Request(claimed) => Ok(claimed),
+            Subject::Nothing | Subject::Event(_) | Subject::Window(_) => Err(absent("request")),
+        }
+    }
+
+    pub(super) fn window(&self) -> wasmtime::Result<&Window> {
+        match &self.subject {
+            Subject::Window(window) => Ok(window),
+            Subject::Nothing | Subject::Request(_) | Subject::Event(_) => Err(absent("window")),
+        }
+    }
+}
+
+/// A handle that the host did not give: the guest has made it up, or kept it from another call.
+fn absent(what: &str) -> wasmtime::Error {
+    wasmtime::format_err!("there is no {what} in this call")
 }
 
 /// Links everything that a plugin may call.
@@ -73,8 +103,16 @@ impl Guest {
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    requests::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    batching::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     host::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    secrets::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    kv::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    http::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    v0_1::incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    v0_1::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    v0_1::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 

@@ -13,7 +13,7 @@ use reqwest::{Client, Url};
 
 use super::limits::iec;
 use crate::{
-    config::{HttpGrant, HttpScheme},
+    config::HttpGrant,
     egress::{self, Reach, root_cause},
 };
 
@@ -229,10 +229,6 @@ fn reach(plugin: &str, grants: &[HttpGrant], url: &Url) -> Result<Reach, Outboun
 }
 
 fn covers(grant: &HttpGrant, url: &Url) -> bool {
-    let scheme = match grant.scheme {
-        HttpScheme::Https => "https",
-        HttpScheme::Http => "http",
-    };
     let host = url.host_str().unwrap_or_default();
     let named = match grant.host.strip_prefix("*.") {
         Some(parent) => {
@@ -240,7 +236,7 @@ fn covers(grant: &HttpGrant, url: &Url) -> bool {
         }
         None => host == grant.host,
     };
-    named && url.scheme() == scheme && url.port_or_known_default() == Some(grant.port)
+    named && url.scheme() == grant.scheme.to_string() && url.port_or_known_default() == Some(grant.port)
 }
 
 /// The address that a URL has in place of a name.

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::unusable;
 use crate::{
-    config::{self, Limits},
-    plugin::{Plugin, PluginError, PluginHost},
+    config,
+    plugin::{Plugin, PluginError, PluginHost, Role},
     telemetry::Metrics,
 };
 
@@ -24,19 +24,13 @@ pub(super) fn host() -> anyhow::Result<PluginHost> {
 /// # Errors
 /// As [`PluginHost::load`].
 pub(super) fn load(host: &PluginHost, file: &Path, config: &Value) -> Result<Arc<Plugin>, PluginError> {
-    host.load(&plugin(file), config)
+    host.load(&plugin(file), config, Role::Step)
 }
 
 /// What a gateway's config would say of the plugin in a file.
 pub(super) fn plugin(file: &Path) -> config::Plugin {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    config::Plugin {
-        name: name.into(),
-        file: file.to_owned(),
-        sha256: None,
-        limits: Limits::default(),
-        quarantine: None,
-    }
+    config::Plugin::new(name, file.to_owned())
 }
 
 /// Reads a step's config: JSON itself, or the name of a file of JSON or TOML.

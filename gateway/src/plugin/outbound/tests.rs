@@ -7,8 +7,9 @@ use tokio::{
 };
 
 use super::*;
+use crate::config::Scheme;
 
-fn grant(scheme: HttpScheme, host: &str, port: u16, private: bool) -> HttpGrant {
+fn grant(scheme: Scheme, host: &str, port: u16, private: bool) -> HttpGrant {
     HttpGrant { scheme, host: host.into(), port, private }
 }
 
@@ -35,7 +36,7 @@ fn denial(grants: &[HttpGrant], url: &str) -> String {
 }
 
 fn invalid(request: OutboundRequest) -> String {
-    match prepare("p", &[grant(HttpScheme::Https, "api.test", 443, false)], request) {
+    match prepare("p", &[grant(Scheme::Https, "api.test", 443, false)], request) {
         Err(OutboundError::Invalid(why)) => why,
         other => panic!("should be invalid: {other:?}"),
     }
@@ -43,7 +44,7 @@ fn invalid(request: OutboundRequest) -> String {
 
 #[test]
 fn only_what_is_granted_goes_out() {
-    let grants = [grant(HttpScheme::Https, "api.test", 443, false)];
+    let grants = [grant(Scheme::Https, "api.test", 443, false)];
     for url in ["https://api.test/a?b", "https://API.test:443", "HTTPS://api.test/#fragment"] {
         assert_eq!(reaches(&grants, url), Ok(Reach::Public), "{url}");
     }
@@ -72,7 +73,7 @@ fn denial_says_what_to_grant_and_shows_no_query() {
 
 #[test]
 fn star_stands_for_every_name_below() {
-    let grants = [grant(HttpScheme::Https, "*.test", 443, false)];
+    let grants = [grant(Scheme::Https, "*.test", 443, false)];
     for url in ["https://a.test/", "https://a.b.test/"] {
         assert_eq!(reaches(&grants, url), Ok(Reach::Public), "{url}");
     }
@@ -88,10 +89,10 @@ fn addresses_are_looked_at_in_every_notation() {
     {
         let url = format!("http://{host}/");
         let known = Url::parse(&url).unwrap().host_str().unwrap().to_owned();
-        let why = denial(&[grant(HttpScheme::Http, &known, 80, false)], &url);
+        let why = denial(&[grant(Scheme::Http, &known, 80, false)], &url);
         assert!(why.contains("private = true"), "{host}: {why}");
         assert_eq!(
-            reaches(&[grant(HttpScheme::Http, &known, 80, true)], &url),
+            reaches(&[grant(Scheme::Http, &known, 80, true)], &url),
             Ok(Reach::Anywhere),
             "{host}"
         );
@@ -145,7 +146,7 @@ async fn server(answer: Vec<u8>) -> (u16, oneshot::Receiver<String>) {
 }
 
 async fn send(port: u16, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
-    let grants = [grant(HttpScheme::Http, "localhost", port, true)];
+    let grants = [grant(Scheme::Http, "localhost", port, true)];
     Outbound::default().send("p", &grants, 64 << 20, request).await
 }
 
@@ -194,7 +195,7 @@ async fn redirects_are_not_followed() {
 #[tokio::test]
 async fn name_that_leads_to_ourselves_is_denied_unless_it_may() {
     let (port, _asked) = server(sized(0)).await;
-    let grants = [grant(HttpScheme::Http, "localhost", port, false)];
+    let grants = [grant(Scheme::Http, "localhost", port, false)];
     let denied = Outbound::default().send("p", &grants, 64 << 20, local(port)).await.unwrap_err();
     let OutboundError::Denied(why) = &denied else { panic!("{denied:?}") };
     assert!(why.contains("localhost") && why.contains("private = true"), "{why}");
@@ -216,7 +217,7 @@ async fn response_is_cut_off_at_its_limit_whatever_it_says_of_its_length() {
 #[tokio::test]
 async fn small_plugin_gets_small_responses() {
     let (port, _asked) = server(sized(3000)).await;
-    let grants = [grant(HttpScheme::Http, "localhost", port, true)];
+    let grants = [grant(Scheme::Http, "localhost", port, true)];
     let refused = Outbound::default().send("p", &grants, 8192, local(port)).await;
     assert_eq!(refused, Err(OutboundError::TooLarge(2048)));
 }
