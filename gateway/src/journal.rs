@@ -207,7 +207,7 @@ pub enum TrailEntry {
         plugin: String,
         micros: u64,
         /// `keep`, `drop`, `messages`, or the kind of failure: `invalid`, `retry`, `config`, `other`, `trap`,
-        /// `time-limit`, `memory-limit`, `output-limit`.
+        /// `time-limit`, `memory-limit`, `output-limit`, `wait-limit`.
         outcome: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,

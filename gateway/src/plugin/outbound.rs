@@ -247,10 +247,11 @@ fn address(url: &Url) -> Option<std::net::IpAddr> {
 
 fn not_granted(plugin: &str, url: &Url) -> String {
     let origin = url.origin().ascii_serialization();
-    format!(
-        "the config does not let it call {origin}; add \"{origin}\" to `grants = {{ http = [..] }}` in \
-         [plugins.{plugin}]"
-    )
+    let grant = match origin.strip_prefix("https://") {
+        Some(host) if address(url).is_none() => format!("\"{host}\""),
+        _ => format!("{{ url = \"{origin}\", private = true }}"),
+    };
+    format!("the config does not let it call {origin}; add {grant} to `grants.http` of [plugins.{plugin}]")
 }
 
 fn not_public(host: &str) -> OutboundError {

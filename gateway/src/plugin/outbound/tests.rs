@@ -66,9 +66,10 @@ fn denial_says_what_to_grant_and_shows_no_query() {
     let why = denial(&[], "https://api.test:8443/path?token=s3cret");
     assert_eq!(
         why,
-        "the config does not let it call https://api.test:8443; add \"https://api.test:8443\" to `grants = { http = \
-         [..] }` in [plugins.p]"
+        "the config does not let it call https://api.test:8443; add \"api.test:8443\" to `grants.http` of [plugins.p]"
     );
+    let why = denial(&[], "http://users.internal:8080/");
+    assert!(why.contains(r#"add { url = "http://users.internal:8080", private = true } to"#), "{why}");
 }
 
 #[test]
@@ -91,11 +92,7 @@ fn addresses_are_looked_at_in_every_notation() {
         let known = Url::parse(&url).unwrap().host_str().unwrap().to_owned();
         let why = denial(&[grant(Scheme::Http, &known, 80, false)], &url);
         assert!(why.contains("private = true"), "{host}: {why}");
-        assert_eq!(
-            reaches(&[grant(Scheme::Http, &known, 80, true)], &url),
-            Ok(Reach::Anywhere),
-            "{host}"
-        );
+        assert_eq!(reaches(&[grant(Scheme::Http, &known, 80, true)], &url), Ok(Reach::Anywhere), "{host}");
     }
 }
 
