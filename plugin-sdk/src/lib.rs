@@ -93,7 +93,9 @@ pub use {
     window::{ItemBuilder, WindowBuilder},
 };
 
+pub mod http;
 pub mod json;
+pub mod kv;
 pub mod log;
 pub mod secrets;
 
