@@ -175,6 +175,7 @@ fn tools_have_nothing_to_grant() {
     let plugin = bench.load(&adder("(call $add) (call $ok)"), kv(100)).unwrap();
     let log = crate::plugin::block_on(plugin.call(&view("{}"))).log;
     assert!(log[0].contains("only in a running gateway"), "{log:?}");
+    assert!(matches!(plugin.probe(&view("{}")).answer, Ok(Answer::Keep)));
 }
 
 /// A store that answers nobody.
