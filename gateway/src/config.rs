@@ -106,6 +106,34 @@ pub struct Plugin {
     pub limits: Limits,
     /// `None`: however often it fails, it is called.
     pub quarantine: Option<Quarantine>,
+    pub isolation: Isolation,
+}
+
+/// How calls are kept apart from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Every call has an instance of its own.
+    #[default]
+    Event,
+    /// Calls of one route share instances, for runtimes that are slow to start.
+    Pooled(Pool),
+}
+
+/// When an instance is not used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// After so many calls.
+    pub calls: u32,
+    /// After so long without one.
+    pub idle: Duration,
+    /// When its linear memory is larger than this, in bytes.
+    pub memory: usize,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { calls: 1000, idle: Duration::from_secs(60), memory: 64 << 20 }
+    }
 }
 
 /// When a plugin is not called any more, and what becomes of the events meanwhile.

@@ -169,6 +169,7 @@ impl Checker<'_> {
             sha256: sha256?.map(|digest| digest.0),
             limits: limits?,
             quarantine: quarantine?,
+            isolation: super::Isolation::default(),
         })
     }
 

@@ -6,7 +6,7 @@ use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wit_component::ComponentEncoder;
 
-use super::{PluginError, bindings::VERSION, log::tidy};
+use super::{PluginError, bindings::VERSION, log::tidy, wasi};
 
 /// What a plugin does, told from what it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,11 @@ pub(super) fn check(plugin: &str, component: &[u8]) -> Result<Kind, PluginError>
     kind(plugin, surface.exports)
 }
 
+/// Whether a component imports any of the empty WASI.
+pub(super) fn needs_wasi(component: &[u8]) -> bool {
+    Surface::lenient(component).imports.iter().any(|name| wasi::has(name))
+}
+
 /// The names at a component's own level.
 #[derive(Debug, Default)]
 pub(super) struct Surface {
@@ -181,7 +186,8 @@ impl Surface {
 
 /// Those of a component's imports that are not in the contract.
 pub(super) fn foreign(imports: &[String]) -> impl Iterator<Item = &str> {
-    let known = |name: &str| interface(name).is_some_and(|interface| IMPORTS.contains(&interface));
+    let known =
+        |name: &str| interface(name).is_some_and(|interface| IMPORTS.contains(&interface)) || wasi::has(name);
     imports.iter().map(String::as_str).filter(move |name| !known(name))
 }
 

@@ -11,7 +11,7 @@ use wit_component::StringEncoding;
 use super::{Plugin, PluginError, PluginHost, View, bindings::VERSION};
 use crate::{
     clock::Timestamp,
-    config::{self, Limits},
+    config::{self, Isolation, Limits},
     event::{Event, EventId, Headers},
     telemetry::Metrics,
     verify::Proof,
@@ -163,7 +163,14 @@ impl Rig {
     pub(crate) fn plugin(&self, name: &str, bytes: &[u8]) -> config::Plugin {
         let file = self.dir.path().join(format!("{name}.wasm"));
         std::fs::write(&file, bytes).unwrap();
-        config::Plugin { name: name.into(), file, sha256: None, limits: Limits::default(), quarantine: None }
+        config::Plugin {
+            name: name.into(),
+            file,
+            sha256: None,
+            limits: Limits::default(),
+            quarantine: None,
+            isolation: Isolation::Event,
+        }
     }
 
     pub(crate) fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {

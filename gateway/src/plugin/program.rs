@@ -119,6 +119,18 @@ pub(super) enum Fault {
     Answer(String),
 }
 
+impl Fault {
+    /// Whether the guest itself said so, and can be called again.
+    pub(super) fn is_guests(&self) -> bool {
+        matches!(self, Self::Guest(_))
+    }
+
+    /// Whether the guest was stopped, so that it cannot be entered again.
+    pub(super) fn is_stop(&self) -> bool {
+        matches!(self, Self::Stopped(_))
+    }
+}
+
 impl From<types::Error> for Fault {
     fn from(error: types::Error) -> Self {
         Self::Guest(error)

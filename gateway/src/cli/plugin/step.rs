@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::unusable;
 use crate::{
-    config::{self, Limits},
+    config::{self, Isolation, Limits},
     plugin::{Plugin, PluginError, PluginHost},
     telemetry::Metrics,
 };
@@ -36,6 +36,7 @@ pub(super) fn plugin(file: &Path) -> config::Plugin {
         sha256: None,
         limits: Limits::default(),
         quarantine: None,
+        isolation: Isolation::Event,
     }
 }
 
