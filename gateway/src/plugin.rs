@@ -93,8 +93,8 @@ pub struct Plugin {
     sha256: [u8; 32],
     limits: config::Limits,
     isolation: Isolation,
-    /// Of the file and the config.
-    id: EntryId,
+    /// The step's config as JSON.
+    config: String,
     program: Arc<Program>,
     runtime: Arc<Runtime>,
     /// `None`: no instance is called twice.
@@ -147,17 +147,16 @@ impl PluginHost {
         let stage = heavy.as_ref().map_or(&self.stages.light, |heavy| &heavy.stage);
         refuse_memory(plugin, stage)?;
         let step_config = step_config.to_string();
-        let id = entry_id(stage, &source, &step_config);
-        let program = self.program(stage, plugin, &source, &step_config, id)?;
+        let program = self.program(stage, plugin, &source, &step_config)?;
         let runtime = Arc::clone(&stage.runtime);
-        let resident = try_out(stage, plugin, &program)?;
+        let resident = try_out(stage, plugin, &program, &step_config)?;
         Ok(Arc::new(Plugin {
             name: plugin.name.clone(),
             file: plugin.file.clone(),
             sha256: source.digest,
             limits: plugin.limits,
             isolation: plugin.isolation,
-            id,
+            config: step_config,
             program,
             runtime,
             keeper: Keeper::of(plugin.isolation, heavy, resident),
@@ -192,7 +191,7 @@ impl PluginHost {
         let stage = heavy.as_ref().map_or(&self.stages.light, |heavy| &heavy.stage);
         let compiled = Component::from_binary(&stage.runtime.engine, &component)
             .map_err(|source| PluginError::Compile { plugin: name(), source: source.into() })?;
-        Program::new(&stage.linker, &compiled, kind, None)
+        Program::new(&stage.linker, &compiled, kind, false)
             .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
         Ok(kind)
     }
@@ -209,11 +208,11 @@ impl PluginHost {
         plugin: &config::Plugin,
         source: &Source,
         config: &str,
-        id: EntryId,
     ) -> Result<Arc<Program>, PluginError> {
+        let id = entry_id(stage, source, config);
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         let known = programs.get(&id).and_then(Weak::upgrade);
-        let program = match known.or_else(|| self.cached(stage, &id, config).map(Arc::new)) {
+        let program = match known.or_else(|| self.cached(stage, &id).map(Arc::new)) {
             Some(program) => program,
             None => Arc::new(self.build(stage, plugin, &id, source, config)?),
         };
@@ -222,16 +221,15 @@ impl PluginHost {
         Ok(program)
     }
 
-    fn cached(&self, stage: &Stage, id: &EntryId, config: &str) -> Option<Program> {
+    fn cached(&self, stage: &Stage, id: &EntryId) -> Option<Program> {
         let content = self.cache.as_ref()?.get(id)?;
         let image = Image::decode(&content)?;
         #[expect(unsafe_code, reason = "code from the cache: its seal was verified over these very bytes")]
         // SAFETY: `deserialize` wants the output of `serialize`. Only `build` seals entries, with the output of
         // `serialize`, and the key is readable by us alone.
         let component = unsafe { Component::deserialize(&stage.runtime.engine, image.code) };
-        let config = (!image.configured).then(|| config.to_owned());
         component
-            .and_then(|component| Program::new(&stage.linker, &component, image.kind, config))
+            .and_then(|component| Program::new(&stage.linker, &component, image.kind, image.configured))
             .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "cached plugin not used"))
             .ok()
     }
@@ -256,7 +254,7 @@ impl PluginHost {
         let compiled = Component::from_binary(&stage.runtime.engine, code)
             .map_err(|source| PluginError::Compile { plugin: name(), source: source.into() })?;
         let configured = snapshot.is_some();
-        let program = Program::new(&stage.linker, &compiled, kind, (!configured).then(|| config.to_owned()))
+        let program = Program::new(&stage.linker, &compiled, kind, configured)
             .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
         if let (Some(cache), Ok(code)) = (&self.cache, compiled.serialize()) {
             cache.put(id, &Image { configured, kind, code: &code }.encode());
@@ -270,21 +268,27 @@ fn refuse_memory(plugin: &config::Plugin, stage: &Stage) -> Result<(), PluginErr
     if limit > cap { Err(PluginError::MemoryCap { plugin, limit, cap }) } else { Ok(()) }
 }
 
-/// A digest of all that compiled code depends on.
+/// A digest of all that compiled code depends on: of the config too, where the code is a snapshot.
 fn entry_id(stage: &Stage, source: &Source, config: &str) -> EntryId {
     let mut digest = Digesting(Sha256::new());
-    (bindings::VERSION, env!("CARGO_PKG_VERSION"), &source.digest, config, stage.snapshots).hash(&mut digest);
+    let config = stage.snapshots.then_some(config);
+    (bindings::VERSION, env!("CARGO_PKG_VERSION"), &source.digest, config).hash(&mut digest);
     stage.runtime.engine.precompile_compatibility_hash().hash(&mut digest);
     digest.0.finalize().into()
 }
 
 /// Makes one instance: what does not fit into its limits, or refuses its config, is refused now rather than with the
 /// first event.
-fn try_out(stage: &Stage, plugin: &config::Plugin, program: &Program) -> Result<Resident, PluginError> {
+fn try_out(
+    stage: &Stage,
+    plugin: &config::Plugin,
+    program: &Program,
+    config: &str,
+) -> Result<Resident, PluginError> {
     let limits = Limits { time: configure::TIME, ..plugin.limits };
     let mut store = Guest::store(&stage.runtime.engine, &plugin.name, &limits, None);
     let _ticks = stage.runtime.ticker.hold();
-    match block_on(program.instantiate(&mut store)) {
+    match block_on(program.instantiate(&mut store, config)) {
         Ok(instance) => {
             store.data_mut().finish();
             Ok(Resident::new(store, instance))
@@ -319,10 +323,8 @@ impl Plugin {
 
     /// Whether it has the other's name and does the same: the same file, with the same config and limits.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.id == other.id
-            && self.limits == other.limits
-            && self.isolation == other.isolation
+        (&self.name, &self.sha256, &self.config) == (&other.name, &other.sha256, &other.config)
+            && (self.limits, self.isolation) == (other.limits, other.isolation)
     }
 
     /// The most bytes that one call may hand over.
@@ -341,7 +343,7 @@ impl Plugin {
         let _ticks = self.runtime.ticker.hold();
         let started = Instant::now();
         let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, Some(view.clone()));
-        let answer = self.program.run(&mut store, view).await;
+        let answer = self.program.run(&mut store, &self.config, view).await;
         let remains = store.data_mut().finish();
         drop(store);
         self.ended(answer, remains, started)

@@ -70,7 +70,7 @@ impl Plugin {
     async fn move_in(&self) -> Result<Resident, Box<Stillborn>> {
         let limits = Limits { time: configure::TIME, ..self.limits };
         let mut store = Guest::store(&self.runtime.engine, &self.name, &limits, None);
-        match self.program.instantiate(&mut store).await {
+        match self.program.instantiate(&mut store, &self.config).await {
             Ok(instance) => Ok(Resident::new(store, instance)),
             Err(fault) => Err(Box::new(Stillborn { guest: store.into_data(), fault })),
         }

@@ -163,6 +163,17 @@ fn what_waits_for_too_long_is_taken_away() {
 }
 
 #[test]
+fn configs_share_a_program_and_are_told_apart() {
+    let rig = Rig::new();
+    let isolation = Isolation::Pooled(Pool::default());
+    let plugin = config::Plugin { isolation, ..rig.plugin("guest", &Wat::default().module()) };
+    let load = |config| rig.host.load(&plugin, &config).unwrap();
+    let (one, same, other) = (load(json!({})), load(json!({})), load(json!({ "x": 1 })));
+    assert!(Arc::ptr_eq(&one.program, &other.program));
+    assert!(one.is_same(&same) && !one.is_same(&other));
+}
+
+#[test]
 fn config_is_refused_at_load() {
     let rig = Rig::new();
     let module = Wat { configure: "(call $fail (i32.const 2))", ..Wat::default() }.module();

@@ -26,7 +26,7 @@ impl Plugin {
         let _ticks = self.runtime.ticker.hold();
         let began = Instant::now();
         let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, Some(view.clone()));
-        let instance = block_on(self.program.instantiate(&mut store));
+        let instance = block_on(self.program.instantiate(&mut store, &self.config));
         let started = Instant::now();
         let answer = instance.and_then(|instance| block_on(self.program.call(&mut store, &instance, view)));
         let called = Instant::now();
@@ -47,7 +47,9 @@ impl Plugin {
     pub fn reuse(&self, view: &View, times: usize) -> Vec<Duration> {
         let _ticks = self.runtime.ticker.hold();
         let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, Some(view.clone()));
-        let Ok(instance) = block_on(self.program.instantiate(&mut store)) else { return Vec::new() };
+        let Ok(instance) = block_on(self.program.instantiate(&mut store, &self.config)) else {
+            return Vec::new();
+        };
         let mut took = Vec::with_capacity(times);
         for _ in 0..times {
             store.data_mut().restart_clock(self.limits.time);

@@ -14,12 +14,12 @@ use super::{
     view::View,
 };
 
-/// Shared by all plugins of one file and config.
+/// Shared by all plugins of one file and, where it is a snapshot, of one config.
 pub(super) struct Program {
     instance: InstancePre<Guest>,
     entry: Entry,
-    /// `None`: the code is a snapshot taken after `configure`.
-    configure: Option<Configure>,
+    /// For what is not a snapshot: every instance is configured. `None`: the code is one, taken after `configure`.
+    configure: Option<lifecycle::GuestIndices>,
 }
 
 /// The function to call, looked up and type-checked once.
@@ -28,14 +28,8 @@ enum Entry {
     Transform(transform::GuestIndices),
 }
 
-/// For what cannot be snapshotted: every fresh instance is configured.
-struct Configure {
-    lifecycle: lifecycle::GuestIndices,
-    config: String,
-}
-
 impl Program {
-    /// Links `component`. With a `config`, every instance is configured with it first.
+    /// Links `component`. Unless it is `configured`, that is the first thing that happens to every instance.
     ///
     /// # Errors
     /// Fails if the component's imports or exports are not of the contract's types.
@@ -43,17 +37,14 @@ impl Program {
         linker: &Linker<Guest>,
         component: &Component,
         kind: Kind,
-        config: Option<String>,
+        configured: bool,
     ) -> wasmtime::Result<Self> {
         let instance = linker.instantiate_pre(component)?;
         let entry = match kind {
             Kind::Filter => Entry::Filter(filter::GuestIndices::new(&instance)?),
             Kind::Transform => Entry::Transform(transform::GuestIndices::new(&instance)?),
         };
-        let configure = match config {
-            Some(config) => Some(Configure { lifecycle: lifecycle::GuestIndices::new(&instance)?, config }),
-            None => None,
-        };
+        let configure = (!configured).then(|| lifecycle::GuestIndices::new(&instance)).transpose()?;
         Ok(Self { instance, entry, configure })
     }
 
@@ -70,18 +61,27 @@ impl Program {
     }
 
     /// Makes an instance, ready to be called.
-    pub(super) async fn instantiate(&self, store: &mut Store<Guest>) -> Result<Instance, Fault> {
+    pub(super) async fn instantiate(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+    ) -> Result<Instance, Fault> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
         if let Some(configure) = &self.configure {
-            let lifecycle = configure.lifecycle.load(&mut *store, &instance)?;
-            lifecycle.call_configure(&mut *store, &configure.config).await??;
+            let lifecycle = configure.load(&mut *store, &instance)?;
+            lifecycle.call_configure(&mut *store, config).await??;
         }
         Ok(instance)
     }
 
     /// Calls the plugin with the event of `view`, which is also in the store.
-    pub(super) async fn run(&self, store: &mut Store<Guest>, view: &View) -> Result<Answer, Fault> {
-        let instance = self.instantiate(store).await?;
+    pub(super) async fn run(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+        view: &View,
+    ) -> Result<Answer, Fault> {
+        let instance = self.instantiate(store, config).await?;
         self.call(store, &instance, view).await
     }
 

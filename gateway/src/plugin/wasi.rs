@@ -315,6 +315,9 @@ impl Printed {
     fn close(&mut self, level: Level) {
         let Some(at) = self.open.iter().position(|(open, _)| *open == level) else { return };
         let line = self.open.swap_remove(at);
+        if line.1.is_empty() {
+            return;
+        }
         match self.lines.len() < Log::LINES {
             true => self.lines.push(line),
             false => self.lost += 1,
@@ -361,7 +364,7 @@ mod tests {
         let lines = logged(
             |printed| {
                 printed.write(Level::Info, b"one\ntw");
-                printed.write(Level::Warn, b"oops\n");
+                printed.write(Level::Warn, b"\noops\n");
                 printed.write(Level::Info, b"o\nthr\xffee");
             },
             true,
