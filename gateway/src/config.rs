@@ -22,6 +22,11 @@ use toml::de::DeTable;
 use self::report::{Problem, Source};
 pub use self::{
     env::{Env, ProcessEnv},
+    places::{About, Mistake, Places, Use},
+    plugin::{
+        Canary, CanaryMode, Grants, HttpGrant, Isolation, Limits, Plugin, Pool, Quarantine, Scheme,
+        WhileQuarantined,
+    },
     report::{Report, Warning},
     secret::{InvalidKey, Secret},
 };
@@ -30,9 +35,13 @@ use crate::verify::{self, scheme::Respond};
 mod check;
 mod env;
 mod field;
+mod grant;
 mod literal;
 mod names;
 pub(crate) mod nearest;
+mod placed;
+mod places;
+mod plugin;
 mod raw;
 mod reader;
 mod redact;
@@ -55,6 +64,8 @@ pub struct Config {
     /// Every file that the config was read from, itself included: secrets, certificates, plugins. The
     /// reloader watches them.
     pub files: Vec<PathBuf>,
+    /// Where in the file things stand that plugins may find fault with.
+    pub places: Places,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -97,88 +108,6 @@ pub struct Journal {
     pub max_size: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plugin {
-    pub name: Arc<str>,
-    pub file: PathBuf,
-    /// Refuse the file unless this is its SHA-256.
-    pub sha256: Option<[u8; 32]>,
-    pub limits: Limits,
-    /// `None`: however often it fails, it is called.
-    pub quarantine: Option<Quarantine>,
-    pub isolation: Isolation,
-}
-
-/// How calls are kept apart from each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// Every call has an instance of its own.
-    #[default]
-    Event,
-    /// Calls of one route share instances, for runtimes that are slow to start.
-    Pooled(Pool),
-}
-
-/// When an instance is not used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// After so many calls.
-    pub calls: u32,
-    /// After so long without one.
-    pub idle: Duration,
-    /// When its linear memory is larger than this, in bytes.
-    pub memory: usize,
-}
-
-impl Default for Pool {
-    fn default() -> Self {
-        Self { calls: 1000, idle: Duration::from_secs(60), memory: 64 << 20 }
-    }
-}
-
-/// When a plugin is not called any more, and what becomes of the events meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quarantine {
-    /// So many traps and limits reached, if they are half of the calls at least...
-    pub failures: u64,
-    /// ...within this long.
-    pub window: Duration,
-    pub then: WhileQuarantined,
-}
-
-impl Default for Quarantine {
-    fn default() -> Self {
-        Self { failures: 10, window: Duration::from_secs(60), then: WhileQuarantined::Wait }
-    }
-}
-
-/// What happens to an event that comes to a plugin in quarantine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum WhileQuarantined {
-    /// It waits until the quarantine is over; that counts as no attempt.
-    #[default]
-    Wait,
-    /// What the step's `on_error` says.
-    OnError,
-}
-
-/// What one call of a plugin may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    pub time: Duration,
-    /// Linear memory, in bytes.
-    pub memory: usize,
-    /// Everything the plugin hands to the host in one call, in bytes.
-    pub output: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { time: Duration::from_millis(50), memory: 32 << 20, output: 1 << 20 }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub name: Arc<str>,
@@ -214,7 +143,10 @@ pub struct Route {
     pub max_body: usize,
     /// Events per second let in; more are answered 429.
     pub rate: Option<Rate>,
+    /// Steps at the edge come first.
     pub pipeline: Vec<Step>,
+    /// `None`: every message is delivered alone.
+    pub batch: Option<Batch>,
     /// Names of destinations, each known to exist.
     pub deliver: Vec<Arc<str>>,
 }
@@ -224,6 +156,19 @@ pub enum Verify {
     /// Anybody may send.
     None,
     Proof(Box<verify::Settings>),
+    Plugin(Box<PluginProof>),
+}
+
+/// A plugin that proves who sent a request, with what belongs to it on this route.
+#[derive(Clone, Debug)]
+pub struct PluginProof {
+    pub plugin: Arc<Plugin>,
+    /// As JSON; `null` where there is none.
+    pub config: serde_json::Value,
+    /// Shared with the sender. The plugin asks about them and never sees them.
+    pub secrets: Vec<Secret>,
+    /// Our URL as the sender knows it.
+    pub url: Option<verify::PublicUrl>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,6 +184,34 @@ pub struct Step {
     /// The step's `config` table as JSON; `null` where there is none.
     pub config: serde_json::Value,
     pub on_error: OnError,
+    pub at: At,
+}
+
+/// When a step is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum At {
+    /// Before the event is written down, while the sender waits.
+    Edge,
+    /// Behind the journal.
+    #[default]
+    Pipeline,
+}
+
+/// The plugin that makes one delivery of several messages, and when it is called.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub plugin: Arc<Plugin>,
+    /// The `config` table as JSON; `null` where there is none.
+    pub config: serde_json::Value,
+    /// As soon as so many messages wait, from 2 to 1000...
+    pub events: usize,
+    /// ...or their bodies have so many bytes together...
+    pub bytes: usize,
+    /// ...or the first of them has waited this long.
+    pub wait: Duration,
+    /// Whether messages with different keys are kept apart.
+    pub by_key: bool,
 }
 
 /// What happens to an event when a plugin fails on it for a reason of its own.
@@ -279,15 +252,21 @@ impl Config {
         let (document, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let source = Source::new(path, redact::redact_broken(text));
-            return report::conclude(None, source, errors.iter().map(not_toml).collect());
+            return report::conclude(None, Arc::new(source), errors.iter().map(not_toml).collect());
         }
-        let source = Source::new(path, redact::redact(text, document.get_ref()));
+        let source = Arc::new(Source::new(path, redact::redact(text, document.get_ref())));
         let (raw, problems) = reader::read::<raw::Config>(document);
         let (config, problems) = match raw {
-            Some(raw) => check::check(raw, path, env, problems),
+            Some(raw) => check::check(raw, path, Places::of(source.clone()), env, problems),
             None => (None, problems),
         };
         report::conclude(config, source, problems)
+    }
+
+    /// Shows mistakes, at least one, that came to light when what the config names was loaded, at the places of the
+    /// file that they come from. What is the same at the same place is shown once.
+    pub fn report(&self, mistakes: impl IntoIterator<Item = Mistake>) -> Report {
+        self.places.report(mistakes)
     }
 
     /// The JSON Schema of the config file.
@@ -322,10 +301,10 @@ fn not_toml(error: &toml::de::Error) -> Problem {
 }
 
 impl Verify {
-    /// The methods that handshakes come with.
+    /// The methods that handshakes come with. Which ones a plugin answers nobody knows; a route names their methods.
     pub fn handshake_methods(&self) -> impl Iterator<Item = Method> {
         let scheme = match self {
-            Self::None => None,
+            Self::None | Self::Plugin(_) => None,
             Self::Proof(settings) => Some(&settings.scheme),
         };
         scheme.into_iter().flat_map(|scheme| scheme.handshake_methods())

@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::{
     admin::{self, Admin},
     clock::Clock,
-    config::Config,
+    config::{Config, Report},
     dispatch::Dispatcher,
     generation::{BuildError, Current, Generation, Supplies},
     ingest::Ingest,
@@ -81,6 +81,14 @@ impl StartError {
         match self {
             Self::Build(_) | Self::Tls(_) | Self::Lanes(_) => true,
             Self::Journal(_) | Self::Learned(_) | Self::Plugins(_) => false,
+        }
+    }
+
+    /// What is wrong in the config, place for place, where that is why.
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Build(BuildError::Plugins(report)) => Some(report),
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 
 use crate::{
-    config::{self, Config},
+    config::{self, About, Config, Mistake, Report, Use},
     dispatch::Turns,
     ingest::{HandshakeLimiter, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
     pipeline::{Pipeline, StepStatus},
@@ -64,16 +64,19 @@ pub struct LiveRoute {
 pub enum BuildError {
     #[error(transparent)]
     Routes(#[from] RouteConflict),
-    #[error("{}", list(.0))]
-    Plugins(Vec<StepError>),
+    /// Every plugin that cannot be used, where the config names it.
+    #[error("plugins cannot be used\n{0}")]
+    Plugins(Report),
 }
 
-/// Why one step of a route's pipeline cannot run.
+/// Why a route cannot use a plugin.
 #[derive(Debug, thiserror::Error)]
 #[error("route `{route}`")]
-pub struct StepError {
-    pub route: Arc<str>,
-    pub source: PluginError,
+struct UseError {
+    route: Arc<str>,
+    plugin: Arc<str>,
+    used: Use,
+    source: PluginError,
 }
 
 impl Generation {
@@ -99,11 +102,16 @@ impl Generation {
                     let live = LiveRoute::new(route.clone(), pipeline, supplies, before);
                     routes.insert(route.name.clone(), Arc::new(live));
                 }
-                Err(source) => broken.push(StepError { route: route.name.clone(), source }),
+                Err(steps) => broken.extend(steps.into_iter().map(|(index, source)| UseError {
+                    route: route.name.clone(),
+                    plugin: route.pipeline[index].plugin.name.clone(),
+                    used: Use::Step(index),
+                    source,
+                })),
             }
         }
         if !broken.is_empty() {
-            return Err(BuildError::Plugins(broken));
+            return Err(BuildError::Plugins(config.report(broken.iter().map(UseError::mistake))));
         }
         Ok(Self { number, config, router, routes })
     }
@@ -150,16 +158,14 @@ impl LiveRoute {
     }
 }
 
-impl BuildError {
-    /// Each problem on its own, with its causes.
-    pub fn problems(&self) -> Vec<String> {
-        match self {
-            Self::Routes(conflict) => vec![conflict.to_string()],
-            Self::Plugins(broken) => broken.iter().map(|step| Chain(step).to_string()).collect(),
+impl UseError {
+    fn mistake(&self) -> Mistake {
+        if self.source.is_of_file() {
+            let message = Chain(&self.source).to_string();
+            return Mistake { message, about: About::File(self.plugin.clone()) };
         }
+        let path = self.source.config_path().map(str::to_owned);
+        let about = About::Config { route: self.route.clone(), used: self.used, path };
+        Mistake { message: Chain(self).to_string(), about }
     }
-}
-
-fn list(broken: &[StepError]) -> String {
-    broken.iter().map(|step| Chain(step).to_string()).collect::<Vec<_>>().join("\n")
 }

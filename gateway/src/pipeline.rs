@@ -10,7 +10,7 @@ use crate::{
     config::{self, OnError, WhileQuarantined},
     event::{Event, Headers, Message},
     journal::TrailEntry,
-    plugin::{Answer, Call, CallError, Draft, Plugin, PluginError, PluginHost, View},
+    plugin::{Answer, Call, CallError, Draft, Plugin, PluginError, PluginHost, Role, View},
     telemetry::{Metrics, PluginLabels, PluginOutcomeLabels, seconds},
 };
 
@@ -82,20 +82,23 @@ impl Pipeline {
     /// is still the same, stays in its quarantine.
     ///
     /// # Errors
-    /// Fails with the first plugin that cannot be loaded.
+    /// Every step whose plugin cannot be loaded, counted from 0.
     pub fn build(
         route: &config::Route,
         host: &PluginHost,
         metrics: &Metrics,
         before: Option<&Self>,
-    ) -> Result<Self, PluginError> {
+    ) -> Result<Self, Vec<(usize, PluginError)>> {
         let mut steps: Vec<Step> = Vec::with_capacity(route.pipeline.len());
-        for step in &route.pipeline {
+        let mut broken = Vec::new();
+        for (index, step) in route.pipeline.iter().enumerate() {
             let known = steps.iter().chain(before.into_iter().flat_map(|before| &*before.steps));
-            let step = Step::build(route, step, host, metrics, known)?;
-            steps.push(step);
+            match Step::build(route, step, host, metrics, known) {
+                Ok(step) => steps.push(step),
+                Err(error) => broken.push((index, error)),
+            }
         }
-        Ok(Self { steps: steps.into(), ..Self::default() })
+        if broken.is_empty() { Ok(Self { steps: steps.into(), ..Self::default() }) } else { Err(broken) }
     }
 
     /// Takes the times in the trail from another clock.
@@ -259,7 +262,7 @@ impl Step {
         metrics: &Metrics,
         mut known: impl Iterator<Item = &'a Self>,
     ) -> Result<Self, PluginError> {
-        let plugin = host.load(&step.plugin, &step.config)?;
+        let plugin = host.load(&step.plugin, &step.config, Role::Step)?;
         let counter = |outcome| {
             let (route, plugin) = (Arc::clone(&route.name), Arc::clone(plugin.name()));
             metrics.plugin_outcomes.get_or_create_owned(&PluginOutcomeLabels { route, plugin, outcome })

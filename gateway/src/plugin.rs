@@ -16,23 +16,29 @@ use std::{
 
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
+use wasmtime::{
+    Store,
+    component::{Component, Instance},
+};
 
 pub use bindings::VERSION as CONTRACT_VERSION;
-pub use call::{Answer, Call, CallError};
+pub use call::{Answer, Call, CallError, Judgement};
+pub use claimed::Claimed;
 pub(crate) use configure::block_on;
-pub use contract::Kind;
+pub use contract::{Contract, Kind};
 pub use inspection::{Form, Inspection};
 pub use probe::Probe;
 pub use view::{Draft, View};
+pub use window::{Folded, Item, Window};
 
 use crate::{
     config::{self, Isolation, Limits},
     telemetry::{Metrics, PluginCountLabels},
 };
 use cache::{Cache, EntryId};
+use contract::Checked;
 use engine::Runtime;
-use guest::{Guest, Remains};
+use guest::{Guest, Remains, Subject};
 use limits::iec;
 use log::tidy;
 use pool::Resident;
@@ -40,14 +46,17 @@ use pooled::Keeper;
 use program::{Fault, Program};
 use stage::{Heavy, Stage, Stages};
 
+mod batching;
 mod bindings;
 mod cache;
 mod call;
+mod claimed;
 mod configure;
 mod contract;
 mod engine;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod granted;
 mod guest;
 mod inspection;
 mod limits;
@@ -57,12 +66,14 @@ mod pool;
 mod pooled;
 mod probe;
 mod program;
+mod proving;
 mod reaper;
 mod stage;
 mod thread_time;
 mod ticker;
 mod view;
 mod wasi;
+mod window;
 
 /// The largest plugin file that is read, in bytes. JavaScript and Python plugins come with their interpreter.
 const MAX_FILE: u64 = 64 << 20;
@@ -136,11 +147,13 @@ impl PluginHost {
     /// not for a thread that serves requests.
     ///
     /// # Errors
-    /// Fails if the file cannot be read, is not the pinned one, does not fit the contract, or refuses its config.
+    /// Fails if the file cannot be read, is not the pinned one, does not fit the contract, refuses its config, or is
+    /// of a kind that has no such role.
     pub fn load(
         &self,
         plugin: &config::Plugin,
         step_config: &serde_json::Value,
+        role: Role,
     ) -> Result<Arc<Plugin>, PluginError> {
         let source = Source::read(plugin)?;
         let heavy = self.heavy(plugin, &source)?;
@@ -148,6 +161,7 @@ impl PluginHost {
         refuse_memory(plugin, stage)?;
         let step_config = step_config.to_string();
         let program = self.program(stage, plugin, &source, &step_config)?;
+        role.check(plugin, program.kind())?;
         let runtime = Arc::clone(&stage.runtime);
         let resident = try_out(stage, plugin, &program, &step_config)?;
         Ok(Arc::new(Plugin {
@@ -185,15 +199,15 @@ impl PluginHost {
     pub fn admit(&self, plugin: &config::Plugin) -> Result<Kind, PluginError> {
         let source = Source::read(plugin)?;
         let component = contract::componentize(&plugin.name, &source.bytes)?;
-        let kind = contract::check(&plugin.name, &component)?;
+        let checked = contract::check(&plugin.name, &component)?;
         let name = || plugin.name.clone();
         let heavy = self.heavy(plugin, &source)?;
         let stage = heavy.as_ref().map_or(&self.stages.light, |heavy| &heavy.stage);
         let compiled = Component::from_binary(&stage.runtime.engine, &component)
             .map_err(|source| PluginError::Compile { plugin: name(), source: source.into() })?;
-        Program::new(&stage.linker, &compiled, kind, false)
+        Program::new(&stage.linker, &compiled, checked, false)
             .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
-        Ok(kind)
+        Ok(checked.kind)
     }
 
     fn counters(&self, plugin: &Arc<str>) -> Arc<Counters> {
@@ -229,7 +243,7 @@ impl PluginHost {
         // `serialize`, and the key is readable by us alone.
         let component = unsafe { Component::deserialize(&stage.runtime.engine, image.code) };
         component
-            .and_then(|component| Program::new(&stage.linker, &component, image.kind, image.configured))
+            .and_then(|component| Program::new(&stage.linker, &component, image.checked, image.configured))
             .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "cached plugin not used"))
             .ok()
     }
@@ -244,20 +258,21 @@ impl PluginHost {
     ) -> Result<Program, PluginError> {
         let name = || plugin.name.clone();
         let component = contract::componentize(&plugin.name, &source.bytes)?;
-        let kind = contract::check(&plugin.name, &component)?;
+        let checked = contract::check(&plugin.name, &component)?;
+        let contract = checked.contract;
         // What a guest holds of WASI's would not be in a picture of its memory.
         let snapshot = match stage.snapshots && !contract::needs_wasi(&component) {
-            true => configure::snapshot(&stage.runtime, &stage.linker, plugin, &component, config)?,
+            true => configure::snapshot(&stage.runtime, &stage.linker, plugin, &component, contract, config)?,
             false => None,
         };
         let code = snapshot.as_deref().unwrap_or(&component);
         let compiled = Component::from_binary(&stage.runtime.engine, code)
             .map_err(|source| PluginError::Compile { plugin: name(), source: source.into() })?;
         let configured = snapshot.is_some();
-        let program = Program::new(&stage.linker, &compiled, kind, configured)
+        let program = Program::new(&stage.linker, &compiled, checked, configured)
             .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
         if let (Some(cache), Ok(code)) = (&self.cache, compiled.serialize()) {
-            cache.put(id, &Image { configured, kind, code: &code }.encode());
+            cache.put(id, &Image { configured, checked, code: &code }.encode());
         }
         Ok(program)
     }
@@ -286,7 +301,7 @@ fn try_out(
     config: &str,
 ) -> Result<Resident, PluginError> {
     let limits = Limits { time: configure::TIME, ..plugin.limits };
-    let mut store = Guest::store(&stage.runtime.engine, &plugin.name, &limits, None);
+    let mut store = Guest::store(&stage.runtime.engine, &plugin.name, &limits, Subject::Nothing);
     let _ticks = stage.runtime.ticker.hold();
     match block_on(program.instantiate(&mut store, config)) {
         Ok(instance) => {
@@ -332,29 +347,108 @@ impl Plugin {
         self.limits.output
     }
 
-    /// Calls the plugin with an event. Gives way to the thread's other tasks every millisecond; with very many
-    /// calls at once it waits for a free slot first.
+    /// Calls a filter or a transform with an event. Gives way to the thread's other tasks every millisecond; with very
+    /// many calls at once it waits for a free slot first.
     pub async fn call(&self, view: &View) -> Call {
-        if let Some(keeper) = &self.keeper {
-            return self.call_pooled(keeper, view).await;
+        let program = &self.program;
+        self.run(Subject::Event(view.clone()), async |store, instance| {
+            program.call(store, instance, view).await
+        })
+        .await
+    }
+
+    /// Calls a `verify` plugin with a request; otherwise as [`call`](Self::call).
+    pub async fn judge(&self, claimed: Claimed) -> Call<Judgement> {
+        let program = &self.program;
+        self.run(Subject::Request(claimed), async |store, instance| program.judge(store, instance).await)
+            .await
+    }
+
+    /// Calls a `batch` plugin with a window; otherwise as [`call`](Self::call).
+    pub async fn fold(&self, window: &Window) -> Call<Vec<Folded>> {
+        let program = &self.program;
+        self.run(Subject::Window(window.clone()), async |store, instance| {
+            program.fold(store, instance, window).await
+        })
+        .await
+    }
+
+    /// Does something with an instance: with a fresh one, or one of those that are kept.
+    async fn run<T>(
+        &self,
+        subject: Subject,
+        with: impl AsyncFnOnce(&mut Store<Guest>, &Instance) -> Result<T, Fault>,
+    ) -> Call<T> {
+        match &self.keeper {
+            Some(keeper) => self.run_kept(keeper, subject, with).await,
+            None => self.run_fresh(subject, with).await,
         }
+    }
+
+    async fn run_fresh<T>(
+        &self,
+        subject: Subject,
+        with: impl AsyncFnOnce(&mut Store<Guest>, &Instance) -> Result<T, Fault>,
+    ) -> Call<T> {
         // Never closed, so this cannot fail.
         let _permit = self.runtime.calls.acquire().await;
         let _ticks = self.runtime.ticker.hold();
         let started = Instant::now();
-        let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, Some(view.clone()));
-        let answer = self.program.run(&mut store, &self.config, view).await;
+        let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, subject);
+        let answer = match self.program.instantiate(&mut store, &self.config).await {
+            Ok(instance) => with(&mut store, &instance).await,
+            Err(fault) => Err(fault),
+        };
         let remains = store.data_mut().finish();
         drop(store);
         self.ended(answer, remains, started)
     }
 
-    fn ended(&self, answer: Result<Answer, Fault>, remains: Remains, started: Instant) -> Call {
+    fn ended<T>(&self, answer: Result<T, Fault>, remains: Remains, started: Instant) -> Call<T> {
         self.counters.add(remains.counts);
         Call {
             answer: answer.map_err(|fault| CallError::new(fault, &self.limits)),
             elapsed: started.elapsed(),
             log: remains.log,
+        }
+    }
+}
+
+/// What a plugin is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A step of a pipeline.
+    Step,
+    /// A step that runs before the journal.
+    EdgeStep,
+    /// A route's proof of origin.
+    Verify,
+    /// A route's batches.
+    Batch,
+    /// Whatever it can do.
+    Any,
+}
+
+impl Role {
+    fn check(self, plugin: &config::Plugin, kind: Kind) -> Result<(), PluginError> {
+        let fits = match self {
+            Self::Step => matches!(kind, Kind::Filter | Kind::Transform),
+            Self::EdgeStep => kind == Kind::Filter,
+            Self::Verify => kind == Kind::Verify,
+            Self::Batch => kind == Kind::Batch,
+            Self::Any => true,
+        };
+        if fits { Ok(()) } else { Err(PluginError::Role { plugin: plugin.name.clone(), kind, role: self }) }
+    }
+
+    /// What takes which kinds.
+    fn takes(self) -> &'static str {
+        match self {
+            Self::Step => "a pipeline takes filters and transforms",
+            Self::EdgeStep => "a step with `at = \"edge\"` is a filter",
+            Self::Verify => "`verify` takes plugins that export `verify`",
+            Self::Batch => "`batch` takes plugins that export `batch`",
+            Self::Any => "every kind is taken",
         }
     }
 }
@@ -396,31 +490,45 @@ impl Source {
 /// A program as the cache keeps it.
 ///
 /// ```text
-/// configured? (1 byte) | kind (1 byte) | wasmtime's serialized component
+/// configured? (1 byte) | contract (1 byte) | kind (1 byte) | wasmtime's serialized component
 /// ```
 struct Image<'a> {
     configured: bool,
-    kind: Kind,
+    checked: Checked,
     code: &'a [u8],
 }
 
 impl<'a> Image<'a> {
     fn encode(&self) -> Vec<u8> {
-        let kind = match self.kind {
+        let Checked { contract, kind } = self.checked;
+        let contract = match contract {
+            Contract::V0_1 => 0,
+            Contract::V1 => 1,
+        };
+        let kind = match kind {
             Kind::Filter => 0,
             Kind::Transform => 1,
+            Kind::Verify => 2,
+            Kind::Batch => 3,
         };
-        [&[self.configured.into(), kind], self.code].concat()
+        [&[self.configured.into(), contract, kind], self.code].concat()
     }
 
     fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let (&[configured, kind], code) = bytes.split_first_chunk()?;
+        let (&[configured, contract, kind], code) = bytes.split_first_chunk()?;
+        let contract = match contract {
+            0 => Contract::V0_1,
+            1 => Contract::V1,
+            _ => return None,
+        };
         let kind = match kind {
             0 => Kind::Filter,
             1 => Kind::Transform,
+            2 => Kind::Verify,
+            3 => Kind::Batch,
             _ => return None,
         };
-        Some(Self { configured: configured == 1, kind, code })
+        Some(Self { configured: configured == 1, checked: Checked { contract, kind }, code })
     }
 }
 
@@ -506,12 +614,16 @@ pub enum PluginError {
     #[error("failed to make a component of plugin `{plugin}`")]
     Componentize { plugin: Arc<str>, source: anyhow::Error },
     #[error(
-        "plugin `{plugin}` speaks sluice:plugin@{theirs}, this gateway speaks sluice:plugin@{}; rebuild it with \
-         `sluice-plugin` {}",
-        bindings::VERSION,
-        bindings::VERSION
+        "plugin `{plugin}` speaks sluice:plugin@{theirs}, this gateway speaks {}; rebuild it with `sluice-plugin` {}",
+        contracts(),
+        env!("CARGO_PKG_VERSION")
     )]
     Version { plugin: Arc<str>, theirs: String },
+    #[error(
+        "plugin `{plugin}` mixes versions of sluice:plugin; rebuild all of it with `sluice-plugin` {}",
+        env!("CARGO_PKG_VERSION")
+    )]
+    MixedVersions { plugin: Arc<str> },
     #[error("plugin `{plugin}` imports what this gateway does not offer: {}", list(imports))]
     Imports { plugin: Arc<str>, imports: Vec<String> },
     #[error(
@@ -521,18 +633,23 @@ pub enum PluginError {
     )]
     Wasi { plugin: Arc<str>, imports: Vec<String> },
     #[error(
-        "plugin `{plugin}` exports neither `filter` nor `transform` of sluice:plugin; it exports {}",
+        "plugin `{plugin}` exports none of `verify`, `filter`, `transform` and `batch` of sluice:plugin; it exports {}",
         list(exports)
     )]
     NoKind { plugin: Arc<str>, exports: Vec<String> },
-    #[error("plugin `{plugin}` exports both `filter` and `transform`; make two plugins of it")]
-    ManyKinds { plugin: Arc<str> },
+    #[error(
+        "plugin `{plugin}` exports both `{}` and `{}`; make two plugins of it",
+        kinds[0].interface(),
+        kinds[1].interface()
+    )]
+    ManyKinds { plugin: Arc<str>, kinds: [Kind; 2] },
+    #[error("plugin `{plugin}` exports `{}`, but {}", kind.interface(), role.takes())]
+    Role { plugin: Arc<str>, kind: Kind, role: Role },
     #[error("plugin `{plugin}` does not export `lifecycle` of sluice:plugin")]
     NoLifecycle { plugin: Arc<str> },
     #[error(
-        "plugin `{plugin}` does not fit sluice:plugin@{}; rebuild it with `sluice-plugin` {}",
-        bindings::VERSION,
-        bindings::VERSION
+        "plugin `{plugin}` does not fit the version of sluice:plugin that it names; rebuild it with `sluice-plugin` {}",
+        env!("CARGO_PKG_VERSION")
     )]
     Link { plugin: Arc<str>, source: anyhow::Error },
     #[error("failed to compile plugin `{plugin}`")]
@@ -546,6 +663,17 @@ pub enum PluginError {
 }
 
 impl PluginError {
+    /// Whether it is the file's fault, whatever a route uses it for.
+    pub fn is_of_file(&self) -> bool {
+        !matches!(self, Self::Config { .. } | Self::Configure { .. } | Self::Start { .. } | Self::Role { .. })
+    }
+
+    /// What of its config a plugin refuses, as `rules[1].name`, if it says so in the way that the SDK does.
+    pub fn config_path(&self) -> Option<&str> {
+        let Self::Config { reason, .. } = self else { return None };
+        reason.strip_prefix('`')?.split_once("`: ").map(|(path, _)| path)
+    }
+
     fn configure(plugin: &config::Plugin, error: CallError) -> Self {
         let plugin = plugin.name.clone();
         match error {
@@ -553,6 +681,11 @@ impl PluginError {
             source => Self::Configure { plugin, source },
         }
     }
+}
+
+/// `0.1.0 and 1.0.0`
+fn contracts() -> String {
+    Contract::ALL.map(Contract::version).join(" and ")
 }
 
 fn list(names: &[String]) -> String {
@@ -566,6 +699,9 @@ fn list(names: &[String]) -> String {
     }
     shown.join(", ")
 }
+
+#[cfg(test)]
+mod contract_tests;
 
 #[cfg(test)]
 mod hostile_tests;

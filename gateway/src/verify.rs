@@ -57,6 +57,7 @@ mod host;
 mod http_signature;
 mod jwk;
 mod jws;
+pub(crate) mod keyed;
 mod keyring;
 mod learned;
 mod learning;
@@ -139,6 +140,8 @@ enum Check {
     Token(TokenCheck),
     Basic(BasicCheck),
     Rfc9421(Box<HttpSignatureCheck>),
+    /// A plugin of this name is to say.
+    Plugin(Arc<str>),
 }
 
 /// Where a scheme has an event's delivery id and type.
@@ -217,6 +220,9 @@ pub enum Refused {
     /// The operator's mistake, not the sender's.
     #[error("none of the route's secrets is valid now")]
     NoActiveSecret,
+    /// The plugin's fault or ours, not the sender's: worth another attempt.
+    #[error("the route is proven by plugin `{plugin}`, which cannot say: {reason}")]
+    PluginUnavailable { plugin: Arc<str>, reason: String },
 }
 
 impl Verifier {
@@ -245,6 +251,11 @@ impl Verifier {
                 },
                 facts: Facts::new(&settings.scheme.common.id, &settings.scheme.common.event_type),
                 vars: settings.vars.clone(),
+            },
+            config::Verify::Plugin(proof) => Self {
+                check: Checking::Fixed(Check::Plugin(proof.plugin.name.clone())),
+                facts: Facts::default(),
+                vars: Vars::default(),
             },
         }
     }
@@ -293,6 +304,11 @@ impl Verifier {
             }
             Check::Basic(check) => Some(check.check(&reader, now, witness)?),
             Check::Rfc9421(check) => check.check(&reader, now, witness).await?,
+            // Nobody gets in unproven while plugins are not asked here.
+            Check::Plugin(plugin) => {
+                let reason = "this gateway does not ask plugins about requests".to_owned();
+                return Err(Refused::PluginUnavailable { plugin: plugin.clone(), reason });
+            }
         };
         Ok(Genuine { request, facts: &self.facts, matched, claims, proof: Proof(()) })
     }
@@ -462,6 +478,7 @@ impl Refused {
             Self::KeyNotAllowed { .. } => "key_not_allowed",
             Self::KeyUnavailable { .. } => "key_unavailable",
             Self::NoActiveSecret => "no_active_secret",
+            Self::PluginUnavailable { .. } => "plugin_unavailable",
         }
     }
 }

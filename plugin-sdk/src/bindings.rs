@@ -7,13 +7,18 @@
 
 pub(crate) mod imports {
     wit_bindgen::generate!({
-        path: "wit/v0.1",
+        path: "wit/v1",
         inline: "
             package sluice:sdk-imports;
             world imports {
-                import sluice:plugin/incoming@0.1.0;
-                import sluice:plugin/types@0.1.0;
-                import sluice:plugin/host@0.1.0;
+                import sluice:plugin/incoming@1.0.0;
+                import sluice:plugin/requests@1.0.0;
+                import sluice:plugin/batching@1.0.0;
+                import sluice:plugin/types@1.0.0;
+                import sluice:plugin/host@1.0.0;
+                import sluice:plugin/secrets@1.0.0;
+                import sluice:plugin/kv@1.0.0;
+                import sluice:plugin/http@1.0.0;
             }
         ",
         world: "sluice:sdk-imports/imports",
@@ -24,34 +29,53 @@ pub(crate) mod imports {
 
 pub mod lifecycle {
     wit_bindgen::generate!({
-        path: "wit/v0.1",
+        path: "wit/v1",
         inline: "
             package sluice:sdk-lifecycle;
-            world lifecycle { export sluice:plugin/lifecycle@0.1.0; }
+            world lifecycle { export sluice:plugin/lifecycle@1.0.0; }
         ",
         world: "sluice:sdk-lifecycle/lifecycle",
         with: {
-            "sluice:plugin/incoming@0.1.0": crate::bindings::imports::sluice::plugin::incoming,
-            "sluice:plugin/types@0.1.0": crate::bindings::imports::sluice::plugin::types,
-            "sluice:plugin/lifecycle@0.1.0": generate,
+            "sluice:plugin/incoming@1.0.0": crate::bindings::imports::sluice::plugin::incoming,
+            "sluice:plugin/types@1.0.0": crate::bindings::imports::sluice::plugin::types,
+            "sluice:plugin/lifecycle@1.0.0": generate,
         },
         pub_export_macro: true,
         export_macro_name: "export_lifecycle",
     });
 }
 
+pub mod verify {
+    wit_bindgen::generate!({
+        path: "wit/v1",
+        inline: "
+            package sluice:sdk-verify;
+            world verify { export sluice:plugin/verify@1.0.0; }
+        ",
+        world: "sluice:sdk-verify/verify",
+        with: {
+            "sluice:plugin/incoming@1.0.0": crate::bindings::imports::sluice::plugin::incoming,
+            "sluice:plugin/requests@1.0.0": crate::bindings::imports::sluice::plugin::requests,
+            "sluice:plugin/types@1.0.0": crate::bindings::imports::sluice::plugin::types,
+            "sluice:plugin/verify@1.0.0": generate,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_verify",
+    });
+}
+
 pub mod filter {
     wit_bindgen::generate!({
-        path: "wit/v0.1",
+        path: "wit/v1",
         inline: "
             package sluice:sdk-filter;
-            world filter { export sluice:plugin/filter@0.1.0; }
+            world filter { export sluice:plugin/filter@1.0.0; }
         ",
         world: "sluice:sdk-filter/filter",
         with: {
-            "sluice:plugin/incoming@0.1.0": crate::bindings::imports::sluice::plugin::incoming,
-            "sluice:plugin/types@0.1.0": crate::bindings::imports::sluice::plugin::types,
-            "sluice:plugin/filter@0.1.0": generate,
+            "sluice:plugin/incoming@1.0.0": crate::bindings::imports::sluice::plugin::incoming,
+            "sluice:plugin/types@1.0.0": crate::bindings::imports::sluice::plugin::types,
+            "sluice:plugin/filter@1.0.0": generate,
         },
         pub_export_macro: true,
         export_macro_name: "export_filter",
@@ -60,18 +84,37 @@ pub mod filter {
 
 pub mod transform {
     wit_bindgen::generate!({
-        path: "wit/v0.1",
+        path: "wit/v1",
         inline: "
             package sluice:sdk-transform;
-            world transform { export sluice:plugin/transform@0.1.0; }
+            world transform { export sluice:plugin/transform@1.0.0; }
         ",
         world: "sluice:sdk-transform/transform",
         with: {
-            "sluice:plugin/incoming@0.1.0": crate::bindings::imports::sluice::plugin::incoming,
-            "sluice:plugin/types@0.1.0": crate::bindings::imports::sluice::plugin::types,
-            "sluice:plugin/transform@0.1.0": generate,
+            "sluice:plugin/incoming@1.0.0": crate::bindings::imports::sluice::plugin::incoming,
+            "sluice:plugin/types@1.0.0": crate::bindings::imports::sluice::plugin::types,
+            "sluice:plugin/transform@1.0.0": generate,
         },
         pub_export_macro: true,
         export_macro_name: "export_transform",
+    });
+}
+
+pub mod batch {
+    wit_bindgen::generate!({
+        path: "wit/v1",
+        inline: "
+            package sluice:sdk-batch;
+            world batch { export sluice:plugin/batch@1.0.0; }
+        ",
+        world: "sluice:sdk-batch/batch",
+        with: {
+            "sluice:plugin/incoming@1.0.0": crate::bindings::imports::sluice::plugin::incoming,
+            "sluice:plugin/batching@1.0.0": crate::bindings::imports::sluice::plugin::batching,
+            "sluice:plugin/types@1.0.0": crate::bindings::imports::sluice::plugin::types,
+            "sluice:plugin/batch@1.0.0": generate,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_batch",
     });
 }

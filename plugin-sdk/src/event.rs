@@ -2,13 +2,11 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Body, Error};
+use crate::{Body, Error, query};
 
 #[cfg_attr(target_arch = "wasm32", path = "event/host.rs")]
 #[cfg_attr(not(target_arch = "wasm32"), path = "event/recorded.rs")]
 mod source;
-
-mod query;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::EventBuilder;

@@ -1,11 +1,11 @@
 //! What the macros put between the gateway's calls and a plugin. Not part of the API.
 
-pub use crate::bindings::{filter, lifecycle, transform};
+pub use crate::bindings::{batch, filter, lifecycle, transform, verify};
 
 #[cfg(target_arch = "wasm32")]
 pub use {
     crate::bindings::imports::sluice::plugin::types::Error as ContractError,
-    wasm::{configure, filter_event, not_configured, transform_event},
+    wasm::{batch_window, configure, filter_event, not_configured, transform_event, verify_request},
 };
 
 /// Holds the configured plugin and exports the lifecycle.
@@ -63,8 +63,15 @@ mod wasm {
     use serde::de::DeserializeOwned;
 
     use crate::{
-        Decision, Error, Event, Filter, Message, Transform,
-        bindings::imports::sluice::plugin::{incoming, types},
+        Batch, Decision, Error, Event, Filter, Folded, Judgement, Message, Outcome, Request, Transform,
+        Verify, Window,
+        bindings::{
+            batch::exports::sluice::plugin::batch,
+            filter::exports::sluice::plugin::filter,
+            imports::sluice::plugin::{batching, incoming, requests, types},
+            transform::exports::sluice::plugin::transform,
+            verify::exports::sluice::plugin::verify,
+        },
         config,
         log::{Level, log},
     };
@@ -85,13 +92,31 @@ mod wasm {
         Ok(())
     }
 
+    pub fn verify_request(
+        plugin: &impl Verify,
+        request: &requests::Request,
+    ) -> Result<verify::Judgement, types::Error> {
+        Ok(match plugin.verify(Request::of(request))? {
+            Judgement::Accept(proven) => verify::Judgement::Accept(verify::Proven {
+                delivery_id: proven.delivery_id,
+                event_type: proven.event_type,
+            }),
+            Judgement::Reject(reason) => verify::Judgement::Reject(reason),
+            Judgement::Respond(reply) => verify::Judgement::Respond(verify::Reply {
+                status: reply.status,
+                headers: reply.headers,
+                body: reply.body,
+            }),
+        })
+    }
+
     pub fn filter_event(
         plugin: &impl Filter,
         event: &incoming::Event,
-    ) -> Result<types::Decision, types::Error> {
+    ) -> Result<filter::Decision, types::Error> {
         Ok(match plugin.filter(Event::of(event))? {
-            Decision::Keep => types::Decision::Keep,
-            Decision::Drop(reason) => types::Decision::Drop(reason),
+            Decision::Keep => filter::Decision::Keep,
+            Decision::Drop(reason) => filter::Decision::Drop(reason),
         })
     }
 
@@ -99,9 +124,20 @@ mod wasm {
         plugin: &impl Transform,
         event: &incoming::Event,
         body: Vec<u8>,
-    ) -> Result<Vec<types::Message>, types::Error> {
-        let messages = plugin.transform(Event::of(event), body.into())?;
-        Ok(messages.into_iter().map(types::Message::from).collect())
+    ) -> Result<transform::Outcome, types::Error> {
+        Ok(match plugin.transform(Event::of(event), body.into())? {
+            Outcome::Deliver(messages) => {
+                transform::Outcome::Deliver(messages.into_iter().map(types::Message::from).collect())
+            }
+            Outcome::Drop(reason) => transform::Outcome::Drop(reason),
+        })
+    }
+
+    pub fn batch_window(
+        plugin: &impl Batch,
+        window: &batching::Window,
+    ) -> Result<Vec<batch::Folded>, types::Error> {
+        Ok(plugin.batch(Window::of(window))?.into_iter().map(batch::Folded::from).collect())
     }
 
     pub fn not_configured() -> types::Error {
@@ -119,6 +155,13 @@ mod wasm {
         fn from(message: Message) -> Self {
             let Message { headers, body, destinations, key, attributes } = message;
             Self { headers, body, destinations, key, attributes }
+        }
+    }
+
+    impl From<Folded> for batch::Folded {
+        fn from(folded: Folded) -> Self {
+            let Folded { headers, body, items } = folded;
+            Self { headers, body, items }
         }
     }
 

@@ -1,15 +1,15 @@
-//! Write [Sluice](https://github.com/sluice-webhooks/sluice) plugins in Rust: WebAssembly that sees a webhook
-//! after it was proven genuine and stored, and before it is delivered.
+//! Write [Sluice](https://github.com/sluice-webhooks/sluice) plugins in Rust: WebAssembly that sees a webhook on its
+//! way through the gateway.
 //!
-//! There are two kinds. A [`Filter`] decides which events go on; a [`Transform`] makes messages of them. Both
-//! are configured once, when the gateway loads them, and then called with each event in a fresh copy of
-//! themselves: nothing leaks from one event to the next.
+//! There are four kinds. A [`Verify`] proves who sent a request; a [`Filter`] decides which events go on; a
+//! [`Transform`] makes messages of them; a [`Batch`] folds several messages into one. Each is configured once, when
+//! the gateway loads it, and then called in a fresh copy of itself: nothing leaks from one event to the next.
 //!
 //! # A complete plugin
 //!
 //! ```
 //! use serde::Deserialize;
-//! use sluice_plugin::{Body, Error, Event, Message, Transform};
+//! use sluice_plugin::{Body, Error, Event, Message, Outcome, Transform};
 //!
 //! /// Tells a chat channel about new issues.
 //! struct ToChat {
@@ -41,10 +41,10 @@
 //!         Ok(Self { channel: config.channel })
 //!     }
 //!
-//!     fn transform(&self, _event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+//!     fn transform(&self, _event: &Event, body: Body) -> Result<Outcome, Error> {
 //!         let Webhook { issue } = body.json()?;
 //!         let text = format!("#{}: {}", issue.number, issue.title);
-//!         Ok(vec![Message::json(&serde_json::json!({ "channel": self.channel, "text": text }))?])
+//!         Ok(Message::json(&serde_json::json!({ "channel": self.channel, "text": text }))?.into())
 //!     }
 //! }
 //!
@@ -53,8 +53,8 @@
 //! // And its test, which needs no gateway:
 //! let plugin: ToChat = sluice_plugin::testing::transform(r#"{ "channel": "dev" }"#).unwrap();
 //! let body = br#"{ "action": "opened", "issue": { "number": 7, "title": "It works" } }"#;
-//! let messages = plugin.transform(&Event::builder().build(), body.to_vec().into()).unwrap();
-//! assert_eq!(messages[0].body(), br##"{"channel":"dev","text":"#7: It works"}"##);
+//! let outcome = plugin.transform(&Event::builder().build(), body.to_vec().into()).unwrap();
+//! assert_eq!(outcome.messages()[0].body(), br##"{"channel":"dev","text":"#7: It works"}"##);
 //! ```
 //!
 //! Build it with `cargo build --release --target wasm32-unknown-unknown`; the crate needs
@@ -75,18 +75,27 @@
 
 #![warn(missing_docs)]
 
+pub use batch::{Batch, Folded};
 pub use body::Body;
 pub use error::Error;
 pub use event::Event;
 pub use filter::{Decision, Filter};
 pub use message::Message;
-pub use transform::Transform;
+pub use request::Request;
+pub use transform::{Outcome, Transform};
+pub use verify::{Judgement, Proven, Reply, Verify};
+pub use window::{Item, Window};
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use event::EventBuilder;
+pub use {
+    event::EventBuilder,
+    request::RequestBuilder,
+    window::{ItemBuilder, WindowBuilder},
+};
 
 pub mod json;
 pub mod log;
+pub mod secrets;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -96,6 +105,7 @@ pub mod guest;
 
 #[cfg(any(test, all(target_arch = "wasm32", feature = "arena")))]
 mod arena;
+mod batch;
 mod bindings;
 mod body;
 mod config;
@@ -103,7 +113,13 @@ mod error;
 mod event;
 mod filter;
 mod message;
+#[cfg(not(target_arch = "wasm32"))]
+mod pairs;
+mod query;
+mod request;
 mod transform;
+mod verify;
+mod window;
 
 /// The README's plugin compiles.
 #[cfg(doctest)]

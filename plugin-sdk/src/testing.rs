@@ -22,7 +22,7 @@
 
 use std::{cell::RefCell, mem};
 
-use crate::{Error, Filter, Transform, config, log::Level};
+use crate::{Batch, Error, Filter, Transform, Verify, config, log::Level};
 
 /// Configures a filter from its config in JSON, as the gateway does.
 ///
@@ -40,6 +40,27 @@ pub fn transform<P: Transform>(config: &str) -> Result<P, Error> {
     P::configure(config::read(config)?)
 }
 
+/// Configures a verifier from its config in JSON, as the gateway does.
+///
+/// # Errors
+/// What an operator would be shown: [`Error::Config`] for a config that can't be read, or the plugin's own.
+pub fn verify<P: Verify>(config: &str) -> Result<P, Error> {
+    P::configure(config::read(config)?)
+}
+
+/// Configures a batch plugin from its config in JSON, as the gateway does.
+///
+/// # Errors
+/// What an operator would be shown: [`Error::Config`] for a config that can't be read, or the plugin's own.
+pub fn batch<P: Batch>(config: &str) -> Result<P, Error> {
+    P::configure(config::read(config)?)
+}
+
+/// Sets the secrets that [`secrets`](crate::secrets) asks on this thread, instead of those it had.
+pub fn set_secrets<S: Into<String>>(secrets: impl IntoIterator<Item = S>) {
+    SECRETS.set(secrets.into_iter().map(Into::into).collect());
+}
+
 /// Takes the lines logged on this thread since the last call, in order.
 pub fn take_log() -> Vec<(Level, String)> {
     LINES.with_borrow_mut(mem::take)
@@ -51,8 +72,13 @@ pub fn take_counts() -> Vec<(String, u64)> {
 }
 
 thread_local! {
+    static SECRETS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
     static COUNTS: RefCell<Vec<(String, u64)>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) fn with_secrets<T>(ask: impl FnOnce(&[String]) -> T) -> T {
+    SECRETS.with_borrow(|secrets| ask(secrets))
 }
 
 pub(crate) fn record_line(level: Level, message: &str) {

@@ -140,7 +140,7 @@ pub struct RouteList {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RouteStatus {
     pub name: String,
-    /// The preset's name, `inline` for a scheme written out in the config, or `none`.
+    /// The preset's name, `inline` for a scheme written out in the config, `plugin`, or `none`.
     pub verify: String,
     /// Its secrets or public keys, in the order of the config.
     pub secrets: Vec<SecretStatus>,

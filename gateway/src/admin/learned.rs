@@ -56,7 +56,7 @@ fn learns(admin: &Admin, name: &str) -> Option<bool> {
     let generation = admin.current.load();
     let route = generation.config.routes.iter().find(|route| &*route.name == name)?;
     Some(match &route.verify {
-        Verify::None => false,
+        Verify::None | Verify::Plugin(_) => false,
         Verify::Proof(settings) => settings.scheme.needs() == Needs::LearnedSecrets,
     })
 }

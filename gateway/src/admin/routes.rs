@@ -26,6 +26,7 @@ fn status(route: &config::Route, rotation: Option<&Rotation>, now: Timestamp) ->
     let verify = match &route.verify {
         config::Verify::None => "none",
         config::Verify::Proof(settings) => settings.preset.as_deref().unwrap_or("inline"),
+        config::Verify::Plugin(_) => "plugin",
     };
     let secrets = rotation.into_iter().flat_map(|rotation| {
         rotation.secrets().map(move |known| SecretStatus {

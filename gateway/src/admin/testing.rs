@@ -120,6 +120,7 @@ fn config(token: Option<Secret>) -> Config {
         destinations: BTreeMap::new(),
         routes: Vec::new(),
         files: Vec::new(),
+        places: config::Places::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{Config, ProcessEnv};
+use crate::config::{Config, ProcessEnv, Report};
 
 /// Checks a config file and everything it names.
 #[derive(Debug, clap::Args)]
@@ -17,10 +17,10 @@ pub struct CheckArgs {
 }
 
 /// Prints every warning and error to stderr and, if there is no error, a summary to stdout. `verify_rest` loads
-/// what the config names, above all the plugins, and gives what is wrong with it.
+/// what the config names, above all the plugins.
 ///
 /// Exits with 0, or with 2 if there is an error.
-pub fn check(args: &CheckArgs, verify_rest: impl FnOnce(&Config) -> Vec<String>) -> ExitCode {
+pub fn check(args: &CheckArgs, verify_rest: impl FnOnce(&Config) -> Result<(), Vec<Report>>) -> ExitCode {
     let color =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let outcome = outcome(args, verify_rest, color);
@@ -37,7 +37,11 @@ struct Outcome {
     code: u8,
 }
 
-fn outcome(args: &CheckArgs, verify_rest: impl FnOnce(&Config) -> Vec<String>, color: bool) -> Outcome {
+fn outcome(
+    args: &CheckArgs,
+    verify_rest: impl FnOnce(&Config) -> Result<(), Vec<Report>>,
+    color: bool,
+) -> Outcome {
     let (config, warnings) = match Config::load(&args.config, &ProcessEnv) {
         Ok(loaded) => loaded,
         Err(report) => {
@@ -47,10 +51,10 @@ fn outcome(args: &CheckArgs, verify_rest: impl FnOnce(&Config) -> Vec<String>, c
     };
     let mut stderr: String =
         warnings.iter().map(|warning| format!("{}\n\n", warning.render(color))).collect();
-    let errors = verify_rest(&config);
-    stderr.extend(errors.iter().map(|error| format!("error: {error}\n\n")));
-    if !errors.is_empty() {
-        stderr += &format!("{}\n", summary(&args.config, errors.len()));
+    if let Err(reports) = verify_rest(&config) {
+        stderr.extend(reports.iter().map(|report| format!("{}\n\n", report.render(color))));
+        let errors = reports.iter().map(Report::errors).sum();
+        stderr += &format!("{}\n", summary(&args.config, errors));
         return Outcome { stderr, code: 2, ..Outcome::default() };
     }
     let stdout = format!(
@@ -73,6 +77,7 @@ fn count(n: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{About, Mistake};
 
     const GOOD: &str = r#"
         [destinations.tracker]
@@ -89,7 +94,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("sluice.toml");
         std::fs::write(&config, text).unwrap();
-        outcome(&CheckArgs { config }, |_| rest.iter().map(ToString::to_string).collect(), false)
+        let rest = |config: &Config| match rest {
+            [] => Ok(()),
+            messages => Err(messages.iter().map(|message| of_whole(config, message)).collect()),
+        };
+        outcome(&CheckArgs { config }, rest, false)
+    }
+
+    fn of_whole(config: &Config, message: &str) -> Report {
+        config.report([Mistake { message: message.to_owned(), about: About::Whole }])
     }
 
     #[test]
@@ -116,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let outcome = outcome(&CheckArgs { config: "/nowhere/sluice.toml".into() }, |_| Vec::new(), false);
+        let outcome = outcome(&CheckArgs { config: "/nowhere/sluice.toml".into() }, |_| Ok(()), false);
         assert_eq!(outcome.code, 2);
         assert!(outcome.stderr.starts_with("error: failed to read `/nowhere/sluice.toml`: No such file"));
     }

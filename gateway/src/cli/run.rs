@@ -13,9 +13,9 @@ use tracing::{info, warn};
 
 use crate::{
     clock::SystemClock,
-    config::{Config, ProcessEnv},
+    config::{About, Config, Mistake, ProcessEnv, Report},
     gateway::{Gateway, Listeners, StartError},
-    generation::{Generation, Supplies},
+    generation::{BuildError, Generation, Supplies},
     listener::tls::Tls,
     plugin::PluginHost,
     telemetry::{Chain, LogArgs, Metrics},
@@ -48,33 +48,48 @@ pub fn run(args: RunArgs) -> ExitCode {
     match serve_to_the_end(args.config, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure:#}");
-            let is_config = failure.downcast_ref::<StartError>().is_some_and(StartError::is_config);
-            ExitCode::from(if is_config { 2 } else { 1 })
+            let start = failure.downcast_ref::<StartError>();
+            match start.and_then(StartError::report) {
+                Some(report) => eprintln!("{report}"),
+                None => eprintln!("error: {failure:#}"),
+            }
+            ExitCode::from(if start.is_some_and(StartError::is_config) { 2 } else { 1 })
         }
     }
 }
 
-/// Loads what a config names, as `run` would: its plugins above all. What is wrong with it, each on its own.
-pub fn check_plugins(config: &Config) -> Vec<String> {
-    let tls =
-        config.server.tls.as_ref().map(Tls::load).transpose().map_err(|error| Chain(&error).to_string());
+/// Loads what a config names, as `run` would: its plugins above all.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn check_plugins(config: &Config) -> Result<(), Vec<Report>> {
+    let tls = config.server.tls.as_ref().map(Tls::load).transpose();
+    let tls = tls.err().map(|error| whole(config, Chain(&error).to_string()));
+    let wrong: Vec<_> = tls.into_iter().chain(build(config).err()).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+fn build(config: &Config) -> Result<(), Report> {
     let metrics = Arc::new(Metrics::new());
-    let generation = match PluginHost::new(config.journal.path.join("plugins"), metrics.clone()) {
-        Ok(plugins) => {
-            let supplies = Supplies {
-                plugins: Arc::new(plugins),
-                metrics,
-                keyring: Arc::default(),
-                learned: Arc::default(),
-                caller: Arc::new(PublicCaller),
-            };
-            Generation::build(1, config.clone(), &supplies, None)
-                .map_or_else(|error| error.problems(), |_| Vec::new())
-        }
-        Err(error) => vec![Chain(&error).to_string()],
+    let plugins = PluginHost::new(config.journal.path.join("plugins"), metrics.clone())
+        .map_err(|error| whole(config, Chain(&error).to_string()))?;
+    let supplies = Supplies {
+        plugins: Arc::new(plugins),
+        metrics,
+        keyring: Arc::default(),
+        learned: Arc::default(),
+        caller: Arc::new(PublicCaller),
     };
-    tls.err().into_iter().chain(generation).collect()
+    match Generation::build(1, config.clone(), &supplies, None) {
+        Ok(_) => Ok(()),
+        Err(BuildError::Plugins(report)) => Err(report),
+        Err(error @ BuildError::Routes(_)) => Err(whole(config, error.to_string())),
+    }
+}
+
+/// An error with no place of its own.
+fn whole(config: &Config, message: String) -> Report {
+    config.report([Mistake { message, about: About::Whole }])
 }
 
 /// Nothing that blocks, a reload that reads from a network file system that hangs for one, holds up the end: all that

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Admin, Config, Env, Journal, Limits, Plugin, Quarantine, Server, Tls,
+    Admin, Config, Env, Journal, Places, Server, Tls,
     field::{Field, Table},
     literal::{Literal, Text, Written},
     names::Name,
@@ -22,20 +22,24 @@ use super::{
 };
 
 mod destinations;
+mod grants;
 mod overlaps;
+mod plugins;
 mod proof;
 mod routes;
 mod secrets;
+mod steps;
 
 /// Checks a file's content and gives the config if nothing is wrong with it.
 pub(super) fn check(
     raw: raw::Config,
     path: &Path,
+    places: Places,
     env: &dyn Env,
     problems: Vec<Problem>,
 ) -> (Option<Config>, Vec<Problem>) {
     let dir = path.parent().unwrap_or(Path::new(""));
-    let mut checker = Checker { dir, env, problems, files: vec![path.to_owned()] };
+    let mut checker = Checker { dir, env, problems, files: vec![path.to_owned()], places };
     (checker.config(raw), checker.problems)
 }
 
@@ -45,6 +49,7 @@ struct Checker<'a> {
     env: &'a dyn Env,
     problems: Vec<Problem>,
     files: Vec<PathBuf>,
+    places: Places,
 }
 
 /// Plugins or destinations, right ones and wrong ones: a reference to a wrong one is not a second mistake.
@@ -85,6 +90,7 @@ impl Checker<'_> {
             destinations: destinations.into_values()?,
             routes: routes?,
             files: self.files_once(),
+            places: std::mem::take(&mut self.places),
         })
     }
 
@@ -154,47 +160,6 @@ impl Checker<'_> {
         let retain = self.not_zero(retain);
         let max_size = self.within(max_size, Size::mib(16)..=Size(i64::MAX as u64));
         Some(Journal { path: self.dir.join(path.parsed()?), retain: retain?, max_size: max_size?.0 })
-    }
-
-    fn plugin(&mut self, name: Arc<str>, raw: Field<raw::Plugin>, key: &Range<usize>) -> Option<Plugin> {
-        let raw::Plugin { file, sha256, limits, quarantine } = raw.value?;
-        let file = self.required(file, "file", key, "the path of the plugin's `.wasm` file");
-        let file = file.and_then(|file| self.file(file, "plugin"));
-        let limits = self.limits(limits);
-        let sha256 = all(sha256.map(Text::parsed));
-        let quarantine = self.quarantine(quarantine);
-        Some(Plugin {
-            name,
-            file: file?,
-            sha256: sha256?.map(|digest| digest.0),
-            limits: limits?,
-            quarantine: quarantine?,
-            isolation: super::Isolation::default(),
-        })
-    }
-
-    fn quarantine(&mut self, raw: Field<raw::Quarantine>) -> Option<Option<Quarantine>> {
-        let raw::QuarantineTable { failures, window, then } = match raw.value? {
-            raw::Quarantine::Table(table) => table,
-            raw::Quarantine::Boolean(true) => return Some(Some(Quarantine::default())),
-            raw::Quarantine::Boolean(false) => return Some(None),
-        };
-        let window = self.not_zero(window);
-        let failures = failures.value?.0.into();
-        Some(Some(Quarantine { failures, window: window?, then: then.value? }))
-    }
-
-    fn limits(&mut self, raw: Field<raw::Limits>) -> Option<Limits> {
-        let raw::Limits { time, memory, output } = raw.value?;
-        let time = self.not_zero(time);
-        // From one page of linear memory to all that 32 bits can address.
-        let memory = self.within(memory, Size::kib(64)..=Size::gib(4));
-        let output = self.within(output, Size(1)..=Size::gib(1));
-        Some(Limits {
-            time: time?,
-            memory: usize::try_from(memory?.0).ok()?,
-            output: usize::try_from(output?.0).ok()?,
-        })
     }
 
     /// Reads a table of named things. Their names count as defined even if they are wrong.

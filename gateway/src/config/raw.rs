@@ -8,16 +8,24 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub(super) use self::values::{Count, Moment, Preset, Unsigned};
+pub(super) use self::{
+    plugin::{
+        Canary, Grants, HttpGrant, HttpOrigin, IsolationName, Limits, Plugin, Pool, Quarantine,
+        QuarantineTable,
+    },
+    values::{Count, Moment, Preset, Share, Unsigned},
+};
 use super::{
-    OnError, Rate, WhileQuarantined,
+    At, OnError, Rate,
     field::{Field, Table},
     literal::{Text, Written},
-    names::{Host, Name, RoutePath, Sha256, Variable},
+    names::{Host, Name, RoutePath, Variable},
+    placed::Placed,
     units::Size,
 };
 use crate::verify::scheme;
 
+mod plugin;
 mod values;
 
 /// The configuration of a Sluice gateway.
@@ -136,93 +144,6 @@ impl Default for Journal {
     }
 }
 
-/// A WebAssembly plugin.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Plugin {
-    /// The `.wasm` file. It is loaded again when it changes.
-    #[schemars(required)]
-    pub(super) file: Option<Text<PathBuf>>,
-    /// The file's SHA-256 in hex: anything else is refused.
-    pub(super) sha256: Option<Text<Sha256>>,
-    /// What one call may use.
-    #[serde(default)]
-    pub(super) limits: Field<Limits>,
-    /// When a plugin that traps or reaches its limits is not called any more; `false` to call it regardless.
-    #[serde(default)]
-    pub(super) quarantine: Field<Quarantine>,
-}
-
-/// When a plugin is not called any more, or `false`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename = "by type", rename_all = "lowercase")]
-#[schemars(untagged, rename = "Quarantine")]
-pub(super) enum Quarantine {
-    Table(QuarantineTable),
-    Boolean(bool),
-}
-
-impl Default for Quarantine {
-    fn default() -> Self {
-        Self::Table(QuarantineTable::default())
-    }
-}
-
-impl Serialize for Quarantine {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Table(table) => table.serialize(serializer),
-            Self::Boolean(on) => on.serialize(serializer),
-        }
-    }
-}
-
-/// When a plugin is not called any more, and what becomes of the events meanwhile.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct QuarantineTable {
-    /// After so many traps and limits reached, if they are half of the calls at least.
-    pub(super) failures: Field<Count<1_000_000>>,
-    /// How far apart they may be, 1ms at least.
-    pub(super) window: Text<Duration>,
-    /// "wait" keeps its events until it is called again; "on-error" does with them what the step's `on_error` says.
-    pub(super) then: Field<WhileQuarantined>,
-}
-
-impl Default for QuarantineTable {
-    fn default() -> Self {
-        let quarantine = super::Quarantine::default();
-        Self {
-            failures: Count(quarantine.failures as u32).into(),
-            window: written(quarantine.window),
-            then: quarantine.then.into(),
-        }
-    }
-}
-
-/// What one call of a plugin may use.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Limits {
-    /// How long a call may run, 1ms at least.
-    pub(super) time: Text<Duration>,
-    /// How much memory a call may use, from 64KiB to 4GiB.
-    pub(super) memory: Text<Size>,
-    /// How much a call may hand over, up to 1GiB.
-    pub(super) output: Text<Size>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let limits = super::Limits::default();
-        Self {
-            time: written(limits.time),
-            memory: written(Size(limits.memory as u64)),
-            output: written(Size(limits.output as u64)),
-        }
-    }
-}
-
 /// Where messages are delivered to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -329,7 +250,7 @@ pub(super) struct Route {
     pub(super) methods: Field<Vec<Text<Method>>>,
     /// What the provider wants to be answered, where it is not what the preset says.
     pub(super) respond: Option<Field<scheme::Respond>>,
-    /// How a sender proves itself: a preset, a scheme written out, or "none" to take in what anybody sends.
+    /// How a sender proves itself: a preset, a scheme written out, a plugin, or "none" to take in what anybody sends.
     #[schemars(required)]
     pub(super) verify: Option<Field<Verify>>,
     /// For how long a provider's delivery id is remembered, so that its second copy is not taken in again;
@@ -342,9 +263,11 @@ pub(super) struct Route {
     pub(super) max_body: Text<Size>,
     /// How many events are let in; more are answered 429. Without it there is no limit.
     pub(super) rate: Option<Text<Rate>>,
-    /// The plugins that an event passes, in this order.
+    /// The plugins that an event passes, in this order; those at the edge come first.
     #[serde(default)]
     pub(super) pipeline: Field<Vec<Field<Step>>>,
+    /// The plugin that makes one delivery of several messages.
+    pub(super) batch: Option<Field<Batch>>,
     /// The destinations; each gets every message that no plugin directs elsewhere.
     #[serde(default)]
     pub(super) deliver: Field<Vec<Field<String>>>,
@@ -359,14 +282,18 @@ pub(super) enum Verify {
     Table(Box<Signature>),
 }
 
-/// A signature scheme and its secrets.
+/// A signature scheme or a plugin, and its secrets.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Signature {
-    /// The provider whose scheme it is. One of `preset` and `scheme` is needed.
+    /// The provider whose scheme it is. One of `preset`, `scheme` and `plugin` is needed.
     pub(super) preset: Option<Field<Preset>>,
     /// A scheme written out, for providers without preset.
     pub(super) scheme: Option<Field<scheme::Scheme>>,
+    /// The name of one of `[plugins]` that proves requests, for what no scheme can say.
+    pub(super) plugin: Option<Field<String>>,
+    /// The plugin's own settings, handed to it as JSON.
+    pub(super) config: Option<Field<Placed>>,
     /// The secrets shared with the sender. A signature by any of them that is valid counts.
     pub(super) secrets: Option<Field<Vec<Field<Secret>>>>,
     /// The sender's public keys, in the scheme's encoding or in PEM, for schemes with such keys. They take the place of
@@ -376,8 +303,8 @@ pub(super) struct Signature {
     pub(super) jwks: Option<Field<Secret>>,
     /// Values that the scheme needs beside secrets, such as PayPal's `webhook_id`; `sluice presets show` lists them.
     pub(super) vars: Option<Field<BTreeMap<String, Field<OneOrMore>>>>,
-    /// Our URL as the provider knows it, for schemes that sign it: "https://hooks.example.com", or with a path where
-    /// that differs from the request's.
+    /// Our URL as the provider knows it, for schemes and plugins that need it: "https://hooks.example.com", or with a
+    /// path where that differs from the request's.
     pub(super) url: Option<Field<String>>,
 }
 
@@ -397,10 +324,39 @@ pub(super) struct Step {
     #[schemars(required)]
     pub(super) plugin: Option<Field<String>>,
     /// The plugin's own settings, handed to it as JSON.
-    pub(super) config: Option<Field<serde_json::Value>>,
+    pub(super) config: Option<Field<Placed>>,
     /// What happens to an event when the plugin fails on it.
     #[serde(default)]
     pub(super) on_error: Field<OnError>,
+    /// "edge": a filter that runs before the event is written down, while the sender waits; what it drops costs no
+    /// disk. "pipeline": behind the journal.
+    #[serde(default)]
+    pub(super) at: Field<At>,
+}
+
+/// The plugin that makes one delivery of several messages. It is called as soon as any of `events`, `bytes` and
+/// `wait` is reached.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Batch {
+    /// The plugin's name in `[plugins]`.
+    #[schemars(required)]
+    pub(super) plugin: Option<Field<String>>,
+    /// The plugin's own settings, handed to it as JSON.
+    pub(super) config: Option<Field<Placed>>,
+    /// How many messages it holds at most, from 2 to 1000.
+    #[serde(default = "default::batch_events")]
+    pub(super) events: Field<Count<1000, 2>>,
+    /// How large the bodies of its messages may be together, up to 16MiB. A message that is larger by itself is a
+    /// batch of its own.
+    #[serde(default = "default::batch_bytes")]
+    pub(super) bytes: Text<Size>,
+    /// How long its first message waits for others, from 1ms to 1h.
+    #[serde(default = "default::batch_wait")]
+    pub(super) wait: Text<Duration>,
+    /// Whether messages with different keys are kept apart.
+    #[serde(default)]
+    pub(super) by_key: Field<bool>,
 }
 
 /// How long delivery ids are remembered, or `false`.
@@ -454,5 +410,17 @@ mod default {
 
     pub(super) fn max_body() -> Text<Size> {
         written(Size::mib(1))
+    }
+
+    pub(super) fn batch_events() -> Field<Count<1000, 2>> {
+        Count(100).into()
+    }
+
+    pub(super) fn batch_bytes() -> Text<Size> {
+        written(Size::mib(1))
+    }
+
+    pub(super) fn batch_wait() -> Text<Duration> {
+        written(Duration::from_secs(2))
     }
 }

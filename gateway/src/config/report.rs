@@ -35,6 +35,12 @@ impl Report {
         self.0.iter().filter(|diagnostic| diagnostic.problem.is_error()).count()
     }
 
+    /// A report of errors, in the file's order.
+    pub(super) fn of(source: &Arc<Source>, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(Problem::place);
+        Self(problems.into_iter().map(|problem| Diagnostic { source: source.clone(), problem }).collect())
+    }
+
     /// A report of one error that is about the file as a whole.
     pub(super) fn of_file(path: &Path, problem: Problem) -> Self {
         Self(vec![Diagnostic { source: Arc::new(Source::new(path, String::new())), problem }])
@@ -71,12 +77,11 @@ impl fmt::Display for Warning {
 /// an error has been found.
 pub(super) fn conclude<T>(
     value: Option<T>,
-    source: Source,
+    source: Arc<Source>,
     mut problems: Vec<Problem>,
 ) -> Result<(T, Vec<Warning>), Report> {
-    problems.sort_by_key(|problem| problem.span.clone().map(|span| (span.start, span.end)));
+    problems.sort_by_key(Problem::place);
     let failed = problems.iter().any(Problem::is_error);
-    let source = Arc::new(source);
     let diagnostics = problems.into_iter().map(|problem| Diagnostic { source: source.clone(), problem });
     match value {
         Some(value) if !failed => Ok((value, diagnostics.map(Warning).collect())),
@@ -85,7 +90,7 @@ pub(super) fn conclude<T>(
 }
 
 /// The text that diagnostics quote from. Its spans are the file's; its secrets are masked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Source {
     path: PathBuf,
     text: String,
@@ -111,7 +116,7 @@ impl Source {
 }
 
 /// One mistake, or one doubt: what it is, where it is and what to do about it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     severity: Severity,
     message: String,
@@ -159,6 +164,10 @@ impl Problem {
     #[cfg(test)]
     pub(super) fn span(&self) -> Option<&Range<usize>> {
         self.span.as_ref()
+    }
+
+    fn place(&self) -> Option<(usize, usize)> {
+        self.span.as_ref().map(|span| (span.start, span.end))
     }
 
     fn is_error(&self) -> bool {

@@ -30,7 +30,20 @@ max_size = "1GB"
 [plugins.filter]
 file = "filter.wasm"
 sha256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
-limits = { time = "100ms", memory = "64MiB", output = "2MiB" }
+limits = { time = "100ms", memory = "64MiB", output = "2MiB", wait = "3s" }
+isolation = "pooled"
+pool = { calls = 10, idle = "5s", memory = "32MiB" }
+grants = { kv = "1MiB", http = ["API.example.com:8443", "*.example.com", { url = "http://users.internal", private = true }] }
+canary = { file = "candidate.wasm", sha256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855", share = 0.05 }
+
+[plugins.shadowed]
+file = "filter.wasm"
+quarantine = { failures = 5, window = "1m", then = "on-error" }
+canary = { file = "candidate.wasm", shadow = true }
+
+[plugins.plain]
+file = "filter.wasm"
+quarantine = false
 
 [destinations.tracker]
 url = "https://tracker.internal/hooks?a=b"
@@ -53,7 +66,12 @@ verify = { preset = "github", secrets = [
 dedupe = "1h"
 max_body = "25MiB"
 rate = "1000/m"
-pipeline = [{ plugin = "filter", config = { actions = ["opened"], since = 2026-01-01, n = 1.5 }, on_error = "dead-letter" }]
+pipeline = [
+  { plugin = "plain", at = "edge" },
+  { plugin = "filter", config = { actions = ["opened"], since = 2026-01-01, n = 1.5 }, on_error = "dead-letter" },
+  { plugin = "shadowed" },
+]
+batch = { plugin = "plain", config = { a = 1 }, events = 50, bytes = "64KiB", wait = "500ms", by_key = true }
 deliver = ["tracker"]
 
 [[routes]]
@@ -61,6 +79,12 @@ name = "custom"
 path = "/custom"
 verify = { scheme = SCHEME, secrets = ["inline"] }
 dedupe = false
+deliver = ["tracker"]
+
+[[routes]]
+name = "proven"
+path = "/proven"
+verify = { plugin = "plain", config = { b = 2 }, secrets = [{ env = "A" }], url = "https://hooks.example.com" }
 deliver = ["tracker"]
 "#;
 
@@ -80,6 +104,11 @@ verify = { preset = "github", secrets = [{ env = "A" }] }
 deliver = ["a"]
 "#;
 
+/// [`LEAST`] with these keys of a plugin `p`, and these of the route, which begin in lines 3 and 11.
+fn with_plugin(plugin: &str, route: &str) -> String {
+    format!("[plugins.p]\nfile = \"filter.wasm\"\n{plugin}{LEAST}{route}\n")
+}
+
 /// A directory with what the configs name, and an environment.
 struct Bench {
     dir: tempfile::TempDir,
@@ -91,6 +120,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         for (name, content) in [
             ("filter.wasm", "\0asm"),
+            ("candidate.wasm", "\0asm"),
             ("cert.pem", "cert"),
             ("key.pem", "key"),
             ("secret", "from-file\r\n"),
@@ -183,8 +213,53 @@ fn every_key_is_read() {
     let plugin = &config.plugins["filter"];
     assert_eq!((&*plugin.name, &plugin.file), ("filter", &bench.path("filter.wasm")));
     assert_eq!(plugin.sha256.map(|digest| (digest[0], digest[31])), Some((0xe3, 0x55)));
-    let limits = Limits { time: Duration::from_millis(100), memory: 64 << 20, output: 2 << 20 };
+    let limits = Limits {
+        time: Duration::from_millis(100),
+        memory: 64 << 20,
+        output: 2 << 20,
+        wait: Duration::from_secs(3),
+    };
     assert_eq!(plugin.limits, limits);
+}
+
+#[test]
+fn how_a_plugin_is_run_and_what_it_may_use_is_read() {
+    let bench = Bench::new();
+    let config = bench.config(&full());
+    let plugin = &config.plugins["filter"];
+    let pool = Pool { calls: 10, idle: Duration::from_secs(5), memory: 32 << 20 };
+    assert_eq!(plugin.isolation, Isolation::Pooled(pool));
+    assert_eq!(plugin.grants.kv, Some(1 << 20));
+    let grant =
+        |scheme, host: &str, port, private| HttpGrant { scheme, host: host.to_owned(), port, private };
+    let http = [
+        grant(Scheme::Https, "api.example.com", 8443, false),
+        grant(Scheme::Https, "*.example.com", 443, false),
+        grant(Scheme::Http, "users.internal", 80, true),
+    ];
+    assert_eq!(plugin.grants.http, http);
+    let canary = plugin.canary.as_ref().unwrap();
+    assert_eq!((&canary.file, canary.mode), (&bench.path("candidate.wasm"), CanaryMode::Share(0.05)));
+    assert!(canary.sha256.is_some());
+    assert_eq!(config.plugins["shadowed"].canary.as_ref().unwrap().mode, CanaryMode::Shadow);
+}
+
+#[test]
+fn what_is_left_out_of_a_plugin_has_the_documented_default() {
+    let bench = Bench::new();
+    let config = bench.config(&with_plugin("", "pipeline = [{ plugin = \"p\" }]"));
+    let expected =
+        Plugin { quarantine: Some(Quarantine::default()), ..Plugin::new("p", bench.path("filter.wasm")) };
+    assert_eq!(*config.plugins["p"], expected);
+    let Limits { time, memory, output, wait } = expected.limits;
+    assert_eq!((time.as_millis(), memory, output, wait.as_secs()), (50, 32 << 20, 1 << 20, 10));
+    assert_eq!((expected.isolation, expected.grants.is_empty()), (Isolation::Event, true));
+    let pooled = bench.config(&with_plugin("isolation = \"pooled\"", "pipeline = [{ plugin = \"p\" }]"));
+    let pool = Pool { calls: 1000, idle: Duration::from_secs(60), memory: 64 << 20 };
+    assert_eq!(pooled.plugins["p"].isolation, Isolation::Pooled(pool));
+    assert_eq!(pooled.routes[0].pipeline[0].at, At::Pipeline);
+    let batch = bench.config(&with_plugin("", "batch = { plugin = \"p\" }")).routes[0].batch.clone().unwrap();
+    assert_eq!((batch.events, batch.bytes, batch.wait.as_secs(), batch.by_key), (100, 1 << 20, 2, false));
 }
 
 #[test]
@@ -205,18 +280,26 @@ fn every_key_of_a_destination_is_read() {
 #[test]
 fn every_key_of_a_route_is_read() {
     let config = Bench::new().config(&full());
-    let [github, custom] = &config.routes[..] else { panic!("two routes") };
+    let [github, custom, proven] = &config.routes[..] else { panic!("three routes") };
     assert_eq!((&*github.name, github.host.as_deref()), ("github", Some("hooks.example.com")));
     assert_eq!((&*github.path, &github.methods[..]), ("/{tenant}/github", &[Method::POST, Method::PUT][..]));
     assert_eq!((github.dedupe, github.max_body), (Some(Duration::from_secs(3600)), 25 << 20));
     assert_eq!(github.rate.map(|rate| (rate.events.get(), rate.per.as_secs())), Some((1000, 60)));
     assert_eq!(github.deliver, [Arc::from("tracker")]);
-    let [step] = &github.pipeline[..] else { panic!("one step") };
+    let [edge, step, _] = &github.pipeline[..] else { panic!("three steps") };
+    assert_eq!((&edge.plugin, edge.at, step.at), (&config.plugins["plain"], At::Edge, At::Pipeline));
     assert_eq!((&step.plugin, step.on_error), (&config.plugins["filter"], OnError::DeadLetter));
     let expected = serde_json::json!({ "actions": ["opened"], "since": "2026-01-01", "n": 1.5 });
     assert_eq!(step.config, expected);
     assert_eq!((custom.dedupe, &custom.methods[..]), (None, &[Method::POST][..]));
     assert!(matches!(&custom.verify, Verify::Proof(proof) if proof.preset.is_none()));
+    let batch = github.batch.as_ref().unwrap();
+    assert_eq!((&batch.plugin, &batch.config), (&config.plugins["plain"], &serde_json::json!({ "a": 1 })));
+    assert_eq!((batch.events, batch.bytes, batch.wait.as_millis(), batch.by_key), (50, 64 << 10, 500, true));
+    let Verify::Plugin(proof) = &proven.verify else { panic!("a plugin") };
+    assert_eq!((&proof.plugin, &proof.config), (&config.plugins["plain"], &serde_json::json!({ "b": 2 })));
+    assert_eq!((proof.secrets[0].expose(), proof.secrets.len()), (&b"secret-a"[..], 1));
+    assert_eq!(proof.url.as_ref().map(ToString::to_string).as_deref(), Some("https://hooks.example.com"));
 }
 
 #[test]
@@ -257,7 +340,8 @@ fn what_is_left_out_has_the_documented_default() {
 #[test]
 fn every_file_that_was_read_is_listed_once() {
     let bench = Bench::new();
-    let files = ["sluice.toml", "cert.pem", "key.pem", "filter.wasm", "secret"].map(|name| bench.path(name));
+    let files = ["sluice.toml", "cert.pem", "key.pem", "filter.wasm", "candidate.wasm", "secret"]
+        .map(|name| bench.path(name));
     assert_eq!(bench.config(&full()).files, files);
 }
 
@@ -308,7 +392,7 @@ deliver = ["e"]
         "sluice.toml:13:1: missing key `path` (hint: `path` is what requests are made to, such as \"/github\")",
         "sluice.toml:15:21: there is no preset `githb` (hint: did you mean `github`?)",
         "sluice.toml:15:49: environment variable `UNSET` is not set (hint: set it where the gateway is started)",
-        "sluice.toml:15:61: unknown key `tolerance` (hint: known keys are `preset`, `scheme`, `secrets`, `public_keys`, `jwks`, `vars`, `url`)",
+        "sluice.toml:15:61: unknown key `tolerance` (hint: known keys are `preset`, `scheme`, `plugin`, `config`, `secrets`, `public_keys`, `jwks`, `vars`, `url`)",
         "sluice.toml:16:24: route `r` names plugin `q`, which is not defined (hint: did you mean `p`?)",
         "sluice.toml:16:29: unknown key `on_eror` (hint: did you mean `on_error`?)",
         "sluice.toml:17:12: route `r` names destination `e`, which is not defined (hint: did you mean `d`?)",
@@ -508,7 +592,7 @@ fn a_signature_needs_one_scheme_and_a_secret() {
     refuses_change(
         "preset = \"github\", ",
         "",
-        "sluice.toml:7:10: nothing says how to verify: missing key `preset` or `scheme` \
+        "sluice.toml:7:10: nothing says how to verify: missing key `preset`, `scheme` or `plugin` \
          (hint: name the provider, such as `preset = \"github\"`)",
     );
     refuses_change(
@@ -644,6 +728,274 @@ fn a_plugins_config_is_what_json_can_hold() {
         "[plugins.p]\nfile = \"filter.wasm\"{LEAST}pipeline = [{{ plugin = \"p\", config = {{ a = [nan] }} }}]"
     );
     refuses_line(&text, "sluice.toml:10:45: `nan` is not a finite number");
+}
+
+#[track_caller]
+fn refuses_plugin(plugin: &str, expected: &str) {
+    refuses_line(&with_plugin(plugin, "pipeline = [{ plugin = \"p\" }]"), expected);
+}
+
+#[test]
+fn a_pool_is_for_pooled_plugins() {
+    refuses_plugin(
+        "pool = { calls = 10 }",
+        "sluice.toml:3:8: `pool` means nothing where every event has its own instance \
+         (hint: add `isolation = \"pooled\"`, or leave `pool` out)",
+    );
+    refuses_plugin(
+        "isolation = \"pooled\"\npool = { calls = 0 }",
+        "sluice.toml:4:18: 0 is not from 1 to 1000000",
+    );
+    refuses_plugin(
+        "isolation = \"pooled\"\npool = { memory = \"1KiB\" }",
+        "sluice.toml:4:19: `1KiB` is below the limit of 64KiB",
+    );
+    refuses_plugin(
+        "isolation = \"pool\"",
+        "sluice.toml:3:13: `pool` is not one of the values known here (hint: did you mean `pooled`?)",
+    );
+}
+
+#[test]
+fn only_what_a_call_can_wait_for_needs_a_limit_on_waiting() {
+    let hint = "(hint: leave `wait` out, or add `grants`)";
+    warns(
+        &with_plugin("limits = { wait = \"1s\" }", "pipeline = [{ plugin = \"p\" }]"),
+        &[&format!("sluice.toml:3:19: nothing is granted to the plugin that a call could wait for {hint}")],
+    );
+    warns(
+        &with_plugin(
+            "isolation = \"pooled\"\npool = { memory = \"64MiB\" }",
+            "pipeline = [{ plugin = \"p\" }]",
+        ),
+        &[
+            "sluice.toml:4:19: the plugin's memory ends at its limit of 32MiB before (hint: write less, or raise `limits.memory`)",
+        ],
+    );
+}
+
+#[test]
+fn grants_name_servers_and_nothing_more() {
+    let http =
+        |grant: &str, expected: &str| refuses_plugin(&format!("grants = {{ http = [{grant}] }}"), expected);
+    http(
+        "\"https://api.example.com\"",
+        "sluice.toml:3:20: `https://api.example.com` is a URL, not a host (hint: write \"api.example.com\"; \
+         for private addresses `{ url = \"https://api.example.com\", private = true }`)",
+    );
+    http(
+        "{ url = \"http://users.internal/api\", private = true }",
+        "sluice.toml:3:28: a grant is for all of a server, and the URL says more than that \
+         (hint: write scheme, host and port only, such as \"http://users.internal:8080\")",
+    );
+    http("\"a.test\", { url = \"https://a.test\" }", "sluice.toml:3:30: `https://a.test` is granted twice");
+    http(
+        "{ private = true }",
+        "sluice.toml:3:20: missing key `url` (hint: `url` is the server, such as \"http://users.internal:8080\")",
+    );
+    refuses_plugin("grants = { kv = \"1B\" }", "sluice.toml:3:17: `1B` is below the limit of 1KiB");
+}
+
+#[test]
+fn what_is_private_is_granted_as_such() {
+    let http = |url: &str, expected: &str| {
+        refuses_plugin(&format!("grants = {{ http = [{{ url = \"{url}\" }}] }}"), expected)
+    };
+    http(
+        "http://a.test",
+        "sluice.toml:3:28: over the public internet, plain http can be read and changed on its way \
+         (hint: write `https`, or add `private = true` if the server is in a network of yours)",
+    );
+    http(
+        "https://10.0.0.1",
+        "sluice.toml:3:28: `10.0.0.1` is not at the public internet \
+         (hint: add `private = true` if the plugin is to reach it)",
+    );
+}
+
+#[test]
+fn a_candidate_sees_a_share_or_copies() {
+    let canary = |keys: &str, expected: &str| {
+        refuses_plugin(&format!("canary = {{ file = \"candidate.wasm\"{keys} }}"), expected);
+    };
+    canary(
+        "",
+        "sluice.toml:3:10: nothing says which events the candidate sees \
+         (hint: add `share = 0.05`, or `shadow = true` for copies of all)",
+    );
+    canary(
+        ", share = 0.5, shadow = true",
+        "sluice.toml:3:59: both `share` and `shadow` are given \
+         (hint: a candidate handles events itself, or only sees copies of them)",
+    );
+    for share in ["1", "0.0", "-0.5", "5"] {
+        let shown = share.trim_end_matches(".0");
+        canary(
+            &format!(", share = {share}"),
+            &format!(
+                "sluice.toml:3:45: {shown} is not between 0 and 1 \
+                 (hint: write a part of one, such as 0.05 for one event in twenty)"
+            ),
+        );
+    }
+    refuses_plugin(
+        "canary = { file = \"filter.wasm\", shadow = true }",
+        "sluice.toml:3:19: the candidate is the file that the plugin has already \
+         (hint: name another file, or leave `canary` out)",
+    );
+    refuses_plugin(
+        "canary = { file = \"gone.wasm\", shadow = true }",
+        "sluice.toml:3:19: cannot read candidate `gone.wasm`: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn steps_at_the_edge_come_first() {
+    refuses(
+        &with_plugin("", "pipeline = [{ plugin = \"p\" }, { plugin = \"p\", at = \"edge\" }]"),
+        r#"
+error: a step at the edge runs before all others, and stands behind one
+  --> sluice.toml:11:52
+   |
+11 | pipeline = [{ plugin = "p" }, { plugin = "p", at = "edge" }]
+   |             ----------------                       ^^^^^^
+   |             |
+   |             this one runs behind the journal
+   |
+   = hint: put the steps with `at = "edge"` first
+"#,
+    );
+}
+
+#[test]
+fn nobody_waits_at_the_edge_for_what_is_granted() {
+    let edge = "pipeline = [{ plugin = \"p\", at = \"edge\" }]";
+    refuses_line(
+        &with_plugin("grants = { kv = \"1MiB\" }", edge),
+        "sluice.toml:11:24: plugin `p` has grants, which it may wait for, and at the edge a sender waits for the \
+         plugin (hint: leave `grants` out of `[plugins.p]`, or run the step behind the journal)",
+    );
+}
+
+#[test]
+fn a_canary_is_for_steps_behind_the_journal() {
+    for (route, place, does) in [
+        ("pipeline = [{ plugin = \"p\", at = \"edge\" }]", "11:24", "runs at the edge"),
+        ("batch = { plugin = \"p\" }", "11:20", "makes batches"),
+    ] {
+        refuses_line(
+            &with_plugin("canary = { file = \"candidate.wasm\", shadow = true }", route),
+            &format!(
+                "sluice.toml:{place}: plugin `p` {does}, and its `canary` would see nothing: only steps behind the \
+                 journal have one (hint: leave `canary` out of `[plugins.p]`, and try it with `sluice plugin test`)"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_batch_is_of_several_and_ends() {
+    let batch = |keys: &str, expected: &str| {
+        refuses_line(&with_plugin("", &format!("batch = {{ plugin = \"p\", {keys} }}")), expected);
+    };
+    batch("events = 1", "sluice.toml:11:34: 1 is not from 2 to 1000");
+    batch("bytes = \"17MiB\"", "sluice.toml:11:33: `17MiB` is above the limit of 16MiB");
+    batch("wait = \"0s\"", "sluice.toml:11:32: `0s` is below the limit of 1ms");
+    batch("wait = \"61m\"", "sluice.toml:11:32: `61m` is above the limit of 1h");
+    refuses_line(
+        &with_plugin("", "pipeline = [{ plugin = \"p\" }]\nbatch = { plugin = \"q\" }"),
+        "sluice.toml:12:20: route `r` names plugin `q`, which is not defined (hint: did you mean `p`?)",
+    );
+}
+
+/// [`with_plugin`] whose route is proven by `p`, with these keys beside it.
+fn proven_with(keys: &str) -> String {
+    with_plugin("", "")
+        .replace("preset = \"github\", secrets = [{ env = \"A\" }]", &format!("plugin = \"p\"{keys}"))
+}
+
+#[test]
+fn a_plugin_that_proves_takes_no_keys_of_schemes() {
+    warns(&proven_with(""), &[]);
+    let hint = "(hint: a plugin has `config`, `secrets` and `url`; keep one of the two)";
+    for (key, value) in [
+        ("preset", "\"github\""),
+        ("scheme", "{ family = \"none\" }"),
+        ("public_keys", "[\"x\"]"),
+        ("jwks", "\"{}\""),
+        ("vars", "{ a = \"b\" }"),
+    ] {
+        refuses_line(
+            &proven_with(&format!(", {key} = {value}")),
+            &format!("sluice.toml:9:{}: both `plugin` and `{key}` are given {hint}", 29 + key.len()),
+        );
+    }
+    refuses_change(
+        "preset = \"github\"",
+        "preset = \"github\", config = { a = 1 }",
+        "sluice.toml:7:40: `config` means nothing here: it is for a plugin that verifies \
+         (hint: values of a scheme are given as `vars`)",
+    );
+    refuses_line(
+        &proven_with(", url = \"hooks\""),
+        "sluice.toml:9:32: `hooks` is not a URL such as `https://hooks.example.com`",
+    );
+    refuses_line(
+        &proven_with("").replace("\"p\"", "\"q\""),
+        "sluice.toml:9:21: route `r` names plugin `q`, which is not defined (hint: did you mean `p`?)",
+    );
+}
+
+#[test]
+fn a_plugin_that_proves_or_batches_is_used() {
+    warns(&proven_with(""), &[]);
+    warns(&with_plugin("", "batch = { plugin = \"p\" }"), &[]);
+}
+
+// What plugins find fault with, once they are loaded.
+
+const USED: &str = r#"
+pipeline = [{ plugin = "p", config = { acts = ["opened"], rules = [{ nme = 1 }] } }, { plugin = "p" }]
+batch = { plugin = "p", config = { a = { b = 1 } } }
+"#;
+
+#[track_caller]
+fn shows(about: About, expected: &str) {
+    let bench = Bench::new();
+    let mistake = Mistake { message: "wrong".to_owned(), about };
+    // What several routes run into is shown once.
+    let report = bench.config(&with_plugin("", USED)).report([mistake.clone(), mistake]);
+    let lines: Vec<_> = report.lines().map(|line| bench.relative(&line)).collect();
+    assert_eq!(lines, [expected]);
+}
+
+fn config_of(used: Use, path: Option<&str>) -> About {
+    About::Config { route: "r".into(), used, path: path.map(str::to_owned) }
+}
+
+#[test]
+fn what_a_plugin_refuses_is_shown_where_it_is_written() {
+    shows(config_of(Use::Step(0), Some("acts")), "sluice.toml:12:40: wrong");
+    shows(config_of(Use::Step(0), Some("rules[0].nme")), "sluice.toml:12:70: wrong");
+    shows(config_of(Use::Step(0), Some("missing")), "sluice.toml:12:38: wrong");
+    shows(config_of(Use::Step(0), None), "sluice.toml:12:38: wrong");
+    shows(config_of(Use::Batch, Some("a.b")), "sluice.toml:13:42: wrong");
+}
+
+#[test]
+fn a_plugin_without_config_is_shown_where_it_is_used_and_a_bad_file_where_it_is_named() {
+    shows(config_of(Use::Step(1), Some("acts")), "sluice.toml:12:97: wrong");
+    shows(About::File("p".into()), "sluice.toml:2:8: wrong");
+    shows(About::Whole, "wrong");
+}
+
+#[test]
+fn what_a_proving_plugin_refuses_is_shown_where_it_is_written() {
+    let bench = Bench::new();
+    let config = bench.config(&proven_with(", config = { a = 1 }"));
+    let mistake = Mistake { message: "wrong".to_owned(), about: config_of(Use::Verify, Some("a")) };
+    let shown = bench.relative(&config.report([mistake]).to_string());
+    assert!(shown.contains("sluice.toml:9:37"), "{shown}");
 }
 
 #[test]

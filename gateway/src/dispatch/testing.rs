@@ -489,6 +489,7 @@ pub(crate) fn config(destinations: Vec<Destination>) -> Config {
         max_body: 1 << 20,
         rate: None,
         pipeline: Vec::new(),
+        batch: None,
         deliver: destinations.iter().map(|destination| destination.name.clone()).collect(),
     };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -508,6 +509,7 @@ pub(crate) fn config(destinations: Vec<Destination>) -> Config {
         destinations: destinations.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect(),
         routes: vec![Arc::new(route)],
         files: Vec::new(),
+        places: config::Places::default(),
     }
 }
 
@@ -523,8 +525,12 @@ pub(crate) fn with_guests(
         let mut plugin = rig.plugin(name, guest);
         plugin.limits.time = Duration::from_secs(60);
         plugin.quarantine = Some(config::Quarantine::default());
-        let step =
-            config::Step { plugin: Arc::new(plugin), config: Value::Null, on_error: OnError::DeadLetter };
+        let step = config::Step {
+            plugin: Arc::new(plugin),
+            config: Value::Null,
+            on_error: OnError::DeadLetter,
+            at: config::At::Pipeline,
+        };
         let plain = (*config.routes[0]).clone();
         let (name, path) = ((*name).into(), format!("/{name}"));
         Arc::new(config::Route { name, path, pipeline: vec![step], ..plain })

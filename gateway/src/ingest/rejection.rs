@@ -231,9 +231,10 @@ impl Rejection {
 
     pub(super) fn audience(&self) -> Audience {
         match self {
-            Self::Journal(_) | Self::Refused(Refused::NoActiveSecret | Refused::KeyUnavailable { .. }) => {
-                Audience::Operator
-            }
+            Self::Journal(_)
+            | Self::Refused(
+                Refused::NoActiveSecret | Refused::KeyUnavailable { .. } | Refused::PluginUnavailable { .. },
+            ) => Audience::Operator,
             Self::Handshake { source, .. } if source.refusal().is_none() => Audience::Operator,
             Self::NotFound { .. }
             | Self::MethodNotAllowed { .. }
@@ -290,7 +291,7 @@ fn told_of_refusal(refused: &Refused) -> Told {
         | Refused::KeyNotAllowed { .. } => {
             Told::new(StatusCode::UNAUTHORIZED, "signature_invalid", "signature does not match")
         }
-        Refused::NoActiveSecret | Refused::KeyUnavailable { .. } => {
+        Refused::NoActiveSecret | Refused::KeyUnavailable { .. } | Refused::PluginUnavailable { .. } => {
             Told::unavailable("unavailable", "not ready for this route")
         }
     }
@@ -472,6 +473,12 @@ mod tests {
             ),
             (
                 Rejection::Refused(Refused::KeyUnavailable { reason: field() }),
+                503,
+                "retry-after: 30",
+                "{code:unavailable,message:not ready for this route",
+            ),
+            (
+                Rejection::Refused(Refused::PluginUnavailable { plugin: "p".into(), reason: field() }),
                 503,
                 "retry-after: 30",
                 "{code:unavailable,message:not ready for this route",

@@ -49,6 +49,7 @@ pub(crate) fn route(name: &str, path: &str) -> config::Route {
         max_body: 1 << 20,
         rate: None,
         pipeline: Vec::new(),
+        batch: None,
         deliver: Vec::new(),
     }
 }
@@ -234,6 +235,7 @@ impl Bench {
                 destinations: BTreeMap::new(),
                 routes,
                 files: Vec::new(),
+                places: config::Places::default(),
             },
         }
     }

@@ -4,7 +4,10 @@ use serde_json::Value;
 use super::*;
 use crate::{
     clock::{ManualClock, Timestamp},
-    plugin::fixtures::{Rig, Wat, event, filter, transform},
+    plugin::{
+        Kind,
+        fixtures::{Rig, Wat, event, filter, transform},
+    },
 };
 
 const SPIN: &str = "(loop $again (br $again)) (unreachable)";
@@ -25,6 +28,7 @@ pub(super) fn route(
         plugin: Arc::new(config::Plugin { quarantine, ..rig.plugin(&format!("step{index}"), bytes) }),
         config: Value::Null,
         on_error: *on_error,
+        at: config::At::Pipeline,
     };
     config::Route {
         name: "github".into(),
@@ -37,6 +41,7 @@ pub(super) fn route(
         max_body: 1 << 20,
         rate: None,
         pipeline: guests.iter().enumerate().map(step).collect(),
+        batch: None,
         deliver: vec!["crm".into(), "log".into()],
     }
 }
@@ -275,7 +280,7 @@ async fn message_for_an_unknown_destination_is_an_error() {
     // One message for the destination `reason`, then for `crm`.
     let to = |name: &str, length: u32| {
         Wat {
-            transform: true,
+            kind: Kind::Transform,
             fields: "(data (i32.const 2048) \"crm\")",
             call: &format!(
                 "(call $message (i32.const 0) (local.get $ptr) (local.get $len))
@@ -327,7 +332,7 @@ async fn spinning_guests_do_not_hold_up_other_events() {
     let rig = Rig::new();
     let mut spinner = rig.plugin("spinner", &filter(SPIN));
     spinner.limits.time = Duration::from_millis(500);
-    let spinner = rig.host.load(&spinner, &Value::Null).unwrap();
+    let spinner = rig.host.load(&spinner, &Value::Null, Role::Any).unwrap();
     let spinners: Vec<_> = (0..4)
         .map(|_| {
             let spinner = Arc::clone(&spinner);

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::{
-    bindings::types,
+    bindings::{filter, types, verify},
     limits::{LimitHit, iec},
     log::tidy,
     program::Fault,
@@ -15,8 +15,8 @@ use crate::config::Limits;
 
 /// What came of one call.
 #[derive(Debug)]
-pub struct Call {
-    pub answer: Result<Answer, CallError>,
+pub struct Call<T = Answer> {
+    pub answer: Result<T, CallError>,
     /// From a fresh instance to its end, without the wait for a free slot.
     pub elapsed: Duration,
     /// What the plugin said.
@@ -28,17 +28,48 @@ pub struct Call {
 pub enum Answer {
     /// A filter keeps the event.
     Keep,
-    /// A filter drops it, for this reason.
+    /// A filter or a transform drops it, for this reason.
     Drop(String),
     /// A transform made these.
     Messages(Vec<Draft>),
 }
 
-impl From<types::Decision> for Answer {
-    fn from(decision: types::Decision) -> Self {
+impl From<filter::Decision> for Answer {
+    fn from(decision: filter::Decision) -> Self {
         match decision {
-            types::Decision::Keep => Self::Keep,
-            types::Decision::Drop(reason) => Self::Drop(tidy(reason)),
+            filter::Decision::Keep => Self::Keep,
+            filter::Decision::Drop(reason) => Self::Drop(tidy(reason)),
+        }
+    }
+}
+
+/// What a `verify` plugin says of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    Accept {
+        delivery_id: Option<String>,
+        event_type: Option<String>,
+    },
+    /// For a reason that the log shows and the sender does not see.
+    Reject(String),
+    /// A handshake's answer, as the plugin made it.
+    Respond {
+        status: u16,
+        headers: Vec<(String, Vec<u8>)>,
+        body: Vec<u8>,
+    },
+}
+
+impl From<verify::Judgement> for Judgement {
+    fn from(judgement: verify::Judgement) -> Self {
+        match judgement {
+            verify::Judgement::Accept(verify::Proven { delivery_id, event_type }) => {
+                Self::Accept { delivery_id, event_type }
+            }
+            verify::Judgement::Reject(reason) => Self::Reject(tidy(reason)),
+            verify::Judgement::Respond(verify::Reply { status, headers, body }) => {
+                Self::Respond { status, headers, body }
+            }
         }
     }
 }

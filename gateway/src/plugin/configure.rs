@@ -8,12 +8,18 @@ use std::{
 
 use wasmtime::{
     Store,
-    component::{Component, Instance, Linker},
+    component::{Component, Instance, InstancePre, Linker},
 };
 use wasmtime_wizer::{ComponentContext, WasmtimeWizerComponent, Wizer};
 
 use super::{
-    PluginError, bindings::lifecycle, call::CallError, engine::Runtime, guest::Guest, program::Fault,
+    PluginError,
+    bindings::{lifecycle, v0_1},
+    call::CallError,
+    contract::Contract,
+    engine::Runtime,
+    guest::{Guest, Subject},
+    program::Fault,
 };
 use crate::config::{self, Limits};
 
@@ -30,11 +36,12 @@ pub(super) fn snapshot(
     linker: &Linker<Guest>,
     plugin: &config::Plugin,
     component: &[u8],
+    contract: Contract,
     config: &str,
 ) -> Result<Option<Vec<u8>>, PluginError> {
     let mut wizer = Wizer::new();
     wizer.keep_init_func(true);
-    let run = Run { runtime, linker, plugin, config };
+    let run = Run { runtime, linker, plugin, contract, config };
     let prepared = wizer.instrument_component(component).and_then(|(context, instrumented)| {
         Component::from_binary(&runtime.engine, &instrumented).map(|component| (context, component))
     });
@@ -69,7 +76,43 @@ struct Run<'a> {
     runtime: &'a Runtime,
     linker: &'a Linker<Guest>,
     plugin: &'a config::Plugin,
+    contract: Contract,
     config: &'a str,
+}
+
+/// The function that configures an instance, looked up and type-checked once.
+pub(super) enum Lifecycle {
+    V0_1(v0_1::lifecycle::GuestIndices),
+    V1(lifecycle::GuestIndices),
+}
+
+impl Lifecycle {
+    /// # Errors
+    /// Fails if the component's lifecycle is not of the contract's type.
+    pub(super) fn new(instance: &InstancePre<Guest>, contract: Contract) -> wasmtime::Result<Self> {
+        Ok(match contract {
+            Contract::V0_1 => Self::V0_1(v0_1::lifecycle::GuestIndices::new(instance)?),
+            Contract::V1 => Self::V1(lifecycle::GuestIndices::new(instance)?),
+        })
+    }
+
+    pub(super) async fn configure(
+        &self,
+        store: &mut Store<Guest>,
+        instance: &Instance,
+        config: &str,
+    ) -> Result<(), Fault> {
+        match self {
+            Self::V0_1(indices) => {
+                let lifecycle = indices.load(&mut *store, instance)?;
+                Ok(lifecycle.call_configure(&mut *store, config).await??)
+            }
+            Self::V1(indices) => {
+                let lifecycle = indices.load(&mut *store, instance)?;
+                Ok(lifecycle.call_configure(&mut *store, config).await??)
+            }
+        }
+    }
 }
 
 /// An instance that has accepted its config.
@@ -86,14 +129,13 @@ impl Run<'_> {
             source: source.into(),
         };
         let pre = self.linker.instantiate_pre(component).map_err(link)?;
-        let lifecycle = lifecycle::GuestIndices::new(&pre).map_err(link)?;
+        let lifecycle = Lifecycle::new(&pre, self.contract).map_err(link)?;
         let limits = Limits { time: TIME, ..plugin.limits };
-        let mut store = Guest::store(&runtime.engine, &plugin.name, &limits, None);
+        let mut store = Guest::store(&runtime.engine, &plugin.name, &limits, Subject::Nothing);
         let _ticks = runtime.ticker.hold();
         let run = async {
             let instance = pre.instantiate_async(&mut store).await?;
-            let lifecycle = lifecycle.load(&mut store, &instance)?;
-            lifecycle.call_configure(&mut store, self.config).await??;
+            lifecycle.configure(&mut store, &instance, self.config).await?;
             Ok::<_, Fault>(instance)
         };
         match block_on(run) {

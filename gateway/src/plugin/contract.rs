@@ -6,20 +6,29 @@ use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wit_component::ComponentEncoder;
 
-use super::{PluginError, bindings::VERSION, log::tidy, wasi};
+use super::{
+    PluginError,
+    bindings::{VERSION, v0_1},
+    log::tidy,
+    wasi,
+};
 
 /// What a plugin does, told from what it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
+    /// Proves who sent a request.
+    Verify,
     /// Keeps an event or drops it.
     Filter,
     /// Makes messages of an event.
     Transform,
+    /// Folds messages into fewer.
+    Batch,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 2] = [Self::Filter, Self::Transform];
+    pub(super) const ALL: [Self; 4] = [Self::Verify, Self::Filter, Self::Transform, Self::Batch];
 
     /// What a config's author calls it.
     pub fn name(self) -> &'static str {
@@ -29,14 +38,61 @@ impl Kind {
     /// The interface that a plugin of this kind exports.
     pub(super) fn interface(self) -> &'static str {
         match self {
+            Self::Verify => "verify",
             Self::Filter => "filter",
             Self::Transform => "transform",
+            Self::Batch => "batch",
         }
     }
 }
 
+/// A version of the contract that this gateway speaks: any that is compatible with the one named here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Contract {
+    V0_1,
+    V1,
+}
+
+impl Contract {
+    /// The oldest first.
+    pub const ALL: [Self; 2] = [Self::V0_1, Self::V1];
+
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::V0_1 => v0_1::VERSION,
+            Self::V1 => VERSION,
+        }
+    }
+
+    /// The interfaces that a plugin may import.
+    fn imports(self) -> &'static [&'static str] {
+        match self {
+            Self::V0_1 => &["incoming", "host", "types"],
+            Self::V1 => &["incoming", "requests", "batching", "types", "host", "secrets", "kv", "http"],
+        }
+    }
+
+    fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::V0_1 => &[Kind::Filter, Kind::Transform],
+            Self::V1 => &Kind::ALL,
+        }
+    }
+
+    fn of(version: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| track(known.version()) == track(version))
+    }
+}
+
+/// What a plugin is, told from what it imports and exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) contract: Contract,
+    pub(super) kind: Kind,
+}
+
 const PACKAGE: &str = "sluice:plugin/";
-const IMPORTS: [&str; 3] = ["incoming", "host", "types"];
 
 /// Makes a component of the file's bytes: as they are, or of a core module that carries its WIT.
 ///
@@ -85,16 +141,16 @@ fn core_imports(plugin: &str, module: &[u8]) -> Result<Vec<String>, PluginError>
     Ok(foreign)
 }
 
-/// Checks the versions and names of all that a component imports and exports, and tells its kind.
+/// Checks the versions and names of all that a component imports and exports, and tells its contract and kind.
 ///
 /// # Errors
 /// Names everything that is outside the contract, or the versions that do not fit.
-pub(super) fn check(plugin: &str, component: &[u8]) -> Result<Kind, PluginError> {
+pub(super) fn check(plugin: &str, component: &[u8]) -> Result<Checked, PluginError> {
     let surface =
         Surface::of(component).map_err(|source| PluginError::Malformed { plugin: plugin.into(), source })?;
-    refuse_other_versions(plugin, surface.imports.iter().chain(&surface.exports))?;
+    let contract = the_contract(plugin, surface.imports.iter().chain(&surface.exports))?;
     refuse_foreign(plugin, foreign(&surface.imports).map(str::to_owned).collect())?;
-    kind(plugin, surface.exports)
+    Ok(Checked { contract, kind: kind(plugin, contract, surface.exports)? })
 }
 
 /// Whether a component imports any of the empty WASI.
@@ -186,9 +242,16 @@ impl Surface {
 
 /// Those of a component's imports that are not in the contract.
 pub(super) fn foreign(imports: &[String]) -> impl Iterator<Item = &str> {
-    let known =
-        |name: &str| interface(name).is_some_and(|interface| IMPORTS.contains(&interface)) || wasi::has(name);
-    imports.iter().map(String::as_str).filter(move |name| !known(name))
+    imports.iter().map(String::as_str).filter(|name| !is_offered(name) && !wasi::has(name))
+}
+
+/// Whether an import is one of the contract that it names.
+fn is_offered(import: &str) -> bool {
+    let Some((interface, version)) = import.strip_prefix(PACKAGE).and_then(|name| name.split_once('@'))
+    else {
+        return false;
+    };
+    Contract::of(version).is_some_and(|contract| contract.imports().contains(&interface))
 }
 
 /// The versions of the contract that these names are of, each once.
@@ -209,17 +272,20 @@ pub(super) fn interface(name: &str) -> Option<&str> {
     Some(name.split_once('@').map_or(name, |(interface, _)| interface))
 }
 
-fn refuse_other_versions<'a>(
+/// The one version that all these names are of, as far as they are of the contract; the newest where none is.
+fn the_contract<'a>(
     plugin: &str,
     names: impl IntoIterator<Item = &'a String>,
-) -> Result<(), PluginError> {
-    for name in names.into_iter().filter(|name| name.starts_with(PACKAGE)) {
-        let version = name.split_once('@').map_or("", |(_, version)| version);
-        if track(version) != track(VERSION) {
-            return Err(PluginError::Version { plugin: plugin.into(), theirs: tidy(version.to_owned()) });
+) -> Result<Contract, PluginError> {
+    let mut found = None;
+    for version in versions(names) {
+        let unknown = || PluginError::Version { plugin: plugin.into(), theirs: tidy(version.clone()) };
+        let contract = Contract::of(&version).ok_or_else(unknown)?;
+        if found.replace(contract).is_some_and(|other| other != contract) {
+            return Err(PluginError::MixedVersions { plugin: plugin.into() });
         }
     }
-    Ok(())
+    Ok(found.unwrap_or(Contract::V1))
 }
 
 /// The part of a version that must be equal for two to be compatible: `1` of 1.4.2, `0.1` of 0.1.7, all of a
@@ -243,12 +309,14 @@ fn refuse_foreign(plugin: &str, imports: Vec<String>) -> Result<(), PluginError>
     Err(PluginError::Imports { plugin, imports })
 }
 
-fn kind(plugin: &str, exports: Vec<String>) -> Result<Kind, PluginError> {
+fn kind(plugin: &str, contract: Contract, exports: Vec<String>) -> Result<Kind, PluginError> {
     let has = |wanted: &str| exports.iter().any(|name| interface(name) == Some(wanted));
-    let mut kinds = Kind::ALL.into_iter().filter(|kind| has(kind.interface()));
+    let mut kinds = contract.kinds().iter().filter(|kind| has(kind.interface()));
     match (kinds.next(), kinds.next(), has("lifecycle")) {
-        (Some(kind), None, true) => Ok(kind),
-        (Some(_), Some(_), _) => Err(PluginError::ManyKinds { plugin: plugin.into() }),
+        (Some(kind), None, true) => Ok(*kind),
+        (Some(first), Some(second), _) => {
+            Err(PluginError::ManyKinds { plugin: plugin.into(), kinds: [*first, *second] })
+        }
         (Some(_), None, false) => Err(PluginError::NoLifecycle { plugin: plugin.into() }),
         (None, ..) => Err(PluginError::NoKind { plugin: plugin.into(), exports }),
     }

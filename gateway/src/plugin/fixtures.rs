@@ -8,11 +8,14 @@ use serde_json::Value;
 use wasmtime::component::wit_parser::Resolve;
 use wit_component::StringEncoding;
 
-use super::{Plugin, PluginError, PluginHost, View, bindings::VERSION};
+use super::{
+    Call, Claimed, Item, Kind, Plugin, PluginError, PluginHost, Role, View, Window,
+    bindings::{VERSION, v0_1},
+};
 use crate::{
     clock::Timestamp,
-    config::{self, Isolation, Limits},
-    event::{Event, EventId, Headers},
+    config,
+    event::{Event, EventId, Headers, Message},
     telemetry::Metrics,
     verify::Proof,
 };
@@ -26,7 +29,7 @@ use crate::{
 ///
 /// Memory: 512 the result, 1024 `reason`, 2048 the guest's own data, 4096 messages, 65536 the host's allocations.
 pub(crate) struct Wat<'a> {
-    pub(crate) transform: bool,
+    pub(crate) kind: Kind,
     pub(crate) version: &'a str,
     /// Module fields: data, globals, functions, more imports first.
     pub(crate) fields: &'a str,
@@ -38,7 +41,7 @@ pub(crate) struct Wat<'a> {
 
 impl Default for Wat<'_> {
     fn default() -> Self {
-        Self { transform: false, version: VERSION, fields: "", configure: "(call $ok)", call: "(call $ok)" }
+        Self { kind: Kind::Filter, version: VERSION, fields: "", configure: "(call $ok)", call: "(call $ok)" }
     }
 }
 
@@ -47,10 +50,13 @@ impl Wat<'_> {
     pub(crate) fn module(&self) -> Vec<u8> {
         let mut module = self.bare_module();
         let mut resolve = Resolve::default();
-        let wit = include_str!("../../../plugin-sdk/wit/v0.1/sluice.wit").replace(VERSION, self.version);
+        let wit = match self.version {
+            v0_1::VERSION => include_str!("../../../plugin-sdk/wit/v0.1/sluice.wit").to_owned(),
+            version => include_str!("../../../plugin-sdk/wit/v1/sluice.wit").replace(VERSION, version),
+        };
         let package = resolve.push_str("sluice.wit", &wit).unwrap();
-        let world = if self.transform { "transform-plugin" } else { "filter-plugin" };
-        let world = resolve.select_world(&[package], Some(world)).unwrap();
+        let world = format!("{}-plugin", self.kind.name());
+        let world = resolve.select_world(&[package], Some(&world)).unwrap();
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
         module
     }
@@ -61,22 +67,25 @@ impl Wat<'_> {
     }
 
     fn text(&self) -> String {
-        let Self { transform, version, fields, configure, call } = *self;
-        let (name, params, args) = if transform {
-            let args = "(local.get $e) (local.get $ptr) (local.get $len)";
-            ("transform", "(param $e i32) (param $ptr i32) (param $len i32)", args)
-        } else {
-            ("filter", "(param $e i32)", "(local.get $e)")
+        let Self { kind, version, fields, configure, call } = *self;
+        let name = kind.name();
+        let (params, args) = match kind {
+            Kind::Transform => (
+                "(param $e i32) (param $ptr i32) (param $len i32)",
+                "(local.get $e) (local.get $ptr) (local.get $len)",
+            ),
+            Kind::Verify | Kind::Filter | Kind::Batch => ("(param $e i32)", "(local.get $e)"),
         };
+        let (lent, wrappers) = (self.lent(), self.wrappers());
+        // In the first version the list is all that a transform returns.
+        let list = if version == v0_1::VERSION { 516 } else { 520 };
         format!(
             r#"(module
   (import "sluice:plugin/host@{version}" "log" (func $log (param i32 i32 i32)))
   (import "sluice:plugin/host@{version}" "count" (func $count (param i32 i32 i64)))
-  (import "sluice:plugin/incoming@{version}" "[method]event.header" (func $header (param i32 i32 i32 i32)))
-  (import "sluice:plugin/incoming@{version}" "[method]event.attribute" (func $attribute (param i32 i32 i32 i32)))
-  (import "sluice:plugin/incoming@{version}" "[method]event.body-len" (func $body_len (param i32) (result i64)))
-  (import "sluice:plugin/incoming@{version}" "[resource-drop]event" (func $release (param i32)))
+  {lent}
   {fields}
+  {wrappers}
   (memory (export "memory") 3)
   (global $heap (mut i32) (i32.const 65536))
   (data (i32.const 1024) "reason")
@@ -109,8 +118,8 @@ impl Wat<'_> {
     (i32.store offset=12 (local.get $at) (local.get $length)))
   (func $messages (param $count i32) (result i32)
     (drop (call $ok))
-    (i32.store (i32.const 516) (i32.const 4096))
-    (i32.store (i32.const 520) (local.get $count))
+    (i32.store (i32.const {list}) (i32.const 4096))
+    (i32.store offset=4 (i32.const {list}) (local.get $count))
     (i32.const 512))
   (func (export "sluice:plugin/lifecycle@{version}#configure") (param $ptr i32) (param $len i32) (result i32)
     {configure})
@@ -124,6 +133,45 @@ impl Wat<'_> {
     }
 }
 
+impl Wat<'_> {
+    /// What can be asked of the thing that a guest of this kind is lent; imports, so they come first.
+    fn lent(&self) -> String {
+        let version = self.version;
+        let (interface, resource) = match self.kind {
+            Kind::Verify => ("requests", "request"),
+            Kind::Filter | Kind::Transform => ("incoming", "event"),
+            Kind::Batch => ("batching", "window"),
+        };
+        let import = |name: &str, function: &str| {
+            format!(r#"(import "sluice:plugin/{interface}@{version}" "{name}" (func {function}))"#)
+        };
+        let method = |name: &str, function: &str| import(&format!("[method]{resource}.{name}"), function);
+        let drop = import(&format!("[resource-drop]{resource}"), "$release (param i32)");
+        let attribute = method("attribute", "$attribute (param i32 i32 i32 i32)");
+        let header = method("header", "$header (param i32 i32 i32 i32)");
+        let body_len = method("body-len", "$body_len (param i32) (result i64)");
+        let of_item = method("header", "$header_of (param i32 i32 i32 i32 i32)")
+            + &method("body-len", "$body_len_of (param i32 i32) (result i64)");
+        match self.kind {
+            Kind::Verify => drop + &header + &body_len,
+            Kind::Filter | Kind::Transform => drop + &header + &body_len + &attribute,
+            Kind::Batch => drop + &of_item,
+        }
+    }
+
+    /// What a batch asks of an item, asked of the first.
+    fn wrappers(&self) -> &'static str {
+        match self.kind {
+            Kind::Verify | Kind::Filter | Kind::Transform => "",
+            Kind::Batch => {
+                "(func $header (param i32 i32 i32 i32)
+                    (call $header_of (local.get 0) (i32.const 0) (local.get 1) (local.get 2) (local.get 3)))
+                (func $body_len (param i32) (result i64) (call $body_len_of (local.get 0) (i32.const 0)))"
+            }
+        }
+    }
+}
+
 /// A filter with this for its call.
 pub(crate) fn filter(call: &str) -> Vec<u8> {
     Wat { call, ..Wat::default() }.module()
@@ -131,7 +179,7 @@ pub(crate) fn filter(call: &str) -> Vec<u8> {
 
 /// A transform with this for its call.
 pub(crate) fn transform(call: &str) -> Vec<u8> {
-    Wat { transform: true, call, ..Wat::default() }.module()
+    Wat { kind: Kind::Transform, call, ..Wat::default() }.module()
 }
 
 /// A host with a directory for its cache and the plugins' files.
@@ -163,18 +211,11 @@ impl Rig {
     pub(crate) fn plugin(&self, name: &str, bytes: &[u8]) -> config::Plugin {
         let file = self.dir.path().join(format!("{name}.wasm"));
         std::fs::write(&file, bytes).unwrap();
-        config::Plugin {
-            name: name.into(),
-            file,
-            sha256: None,
-            limits: Limits::default(),
-            quarantine: None,
-            isolation: Isolation::Event,
-        }
+        config::Plugin::new(name, file)
     }
 
     pub(crate) fn load(&self, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
-        self.host.load(&self.plugin("guest", bytes), &Value::Null)
+        self.host.load(&self.plugin("guest", bytes), &Value::Null, Role::Any)
     }
 }
 
@@ -201,4 +242,36 @@ pub(crate) fn event(body: &'static str) -> Arc<Event> {
 
 pub(crate) fn view(body: &'static str) -> View {
     View::of(event(body), 1)
+}
+
+/// A request of route `github` with the header `x-kind: opened` and this body; the route has no secrets.
+pub(crate) fn claimed(body: &'static str) -> Claimed {
+    let mut request = crate::verify::tests::request();
+    request.route = "github".into();
+    request.headers.insert("x-kind", HeaderValue::from_static("opened"));
+    request.body = Bytes::from_static(body.as_bytes());
+    Claimed::new(Arc::new(request), Arc::default(), None)
+}
+
+/// A window with one message of this body, from route `github` to `tracker`.
+pub(crate) fn window(body: &'static str) -> Window {
+    let event = event(body);
+    let message =
+        Message { headers: event.headers.clone(), body: event.body.clone(), destinations: None, key: None };
+    let item =
+        Item { event: event.id, webhook_id: "x_tracker_0".into(), received_at: event.received_at, message };
+    Window { route: "github".into(), destination: "tracker".into(), items: [item].into() }
+}
+
+/// Calls a plugin of any kind with this body.
+pub(crate) async fn call_any(plugin: &Plugin, body: &'static str) -> Call<()> {
+    fn done<T>(call: Call<T>) -> Call<()> {
+        let Call { answer, elapsed, log } = call;
+        Call { answer: answer.map(drop), elapsed, log }
+    }
+    match plugin.kind() {
+        Kind::Verify => done(plugin.judge(claimed(body)).await),
+        Kind::Filter | Kind::Transform => done(plugin.call(&view(body)).await),
+        Kind::Batch => done(plugin.fold(&window(body)).await),
+    }
 }

@@ -8,11 +8,13 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::{host, incoming, types},
+    bindings::{batching, host, http, incoming, kv, requests, secrets, types, v0_1},
+    claimed::Claimed,
     limits::{Room, Stopwatch},
     log::Log,
     view::View,
     wasi::{self, Moment, Wasi},
+    window::Window,
 };
 use crate::config::Limits;
 
@@ -23,8 +25,7 @@ const COUNTERS: usize = 16;
 
 /// The state of a store: everything the host knows of one run.
 pub(super) struct Guest {
-    /// `None` while the plugin is configured: there is no event then.
-    view: Option<View>,
+    subject: Subject,
     stopwatch: Stopwatch,
     pub(super) room: Room,
     log: Log,
@@ -39,16 +40,26 @@ pub(super) struct Remains {
     pub(super) counts: Vec<(String, u64)>,
 }
 
+/// What a run is about: the one thing that the guest is lent.
+#[derive(Clone)]
+pub(super) enum Subject {
+    /// The plugin is configured, or tried out.
+    Nothing,
+    Request(Claimed),
+    Event(View),
+    Window(Window),
+}
+
 impl Guest {
     /// A store for one run of `plugin`; it may use what `limits` says.
     pub(super) fn store(
         engine: &Engine,
         plugin: &Arc<str>,
         limits: &Limits,
-        view: Option<View>,
+        subject: Subject,
     ) -> Store<Self> {
         let guest = Self {
-            view,
+            subject,
             stopwatch: Stopwatch::new(limits.time),
             room: Room::new(limits.memory),
             log: Log::new(Arc::clone(plugin)),
@@ -65,15 +76,15 @@ impl Guest {
 
     /// Readies the store of an instance that has run before for another run. What the instance has in its memory
     /// stays; what it said so far is part of the new run.
-    pub(super) fn renew(store: &mut Store<Self>, limits: &Limits, view: View) {
+    pub(super) fn renew(store: &mut Store<Self>, limits: &Limits, subject: Subject) {
         store.set_hostcall_fuel(limits.output);
         store.set_epoch_deadline(1);
         let guest = store.data_mut();
         guest.stopwatch = Stopwatch::new(limits.time);
         if let Some(wasi) = &mut guest.wasi {
-            wasi.restart(Moment::of(&view));
+            wasi.restart(Moment::of(&subject));
         }
-        guest.view = Some(view);
+        guest.subject = subject;
     }
 
     /// Ends a run.
@@ -81,13 +92,12 @@ impl Guest {
         if let Some(wasi) = &mut self.wasi {
             wasi.flush(&mut self.log, true);
         }
-        self.view = None;
+        self.subject = Subject::Nothing;
         Remains { log: self.log.take(), counts: std::mem::take(&mut self.counts) }
     }
 
     pub(super) fn wasi(&mut self) -> &mut Wasi {
-        let moment = || self.view.as_ref().map(Moment::of).unwrap_or_default();
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(moment())))
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(Moment::of(&self.subject))))
     }
 
     /// Starts the time limit anew.
@@ -96,10 +106,30 @@ impl Guest {
     }
 
     fn view(&self) -> wasmtime::Result<&View> {
-        self.view
-            .as_ref()
-            .ok_or_else(|| wasmtime::format_err!("there is no event while a plugin is configured"))
+        match &self.subject {
+            Subject::Event(view) => Ok(view),
+            Subject::Nothing | Subject::Request(_) | Subject::Window(_) => Err(absent("event")),
+        }
     }
+
+    pub(super) fn claimed(&self) -> wasmtime::Result<&Claimed> {
+        match &self.subject {
+            Subject::Request(claimed) => Ok(claimed),
+            Subject::Nothing | Subject::Event(_) | Subject::Window(_) => Err(absent("request")),
+        }
+    }
+
+    pub(super) fn window(&self) -> wasmtime::Result<&Window> {
+        match &self.subject {
+            Subject::Window(window) => Ok(window),
+            Subject::Nothing | Subject::Request(_) | Subject::Event(_) => Err(absent("window")),
+        }
+    }
+}
+
+/// A handle that the host did not give: the guest has made it up, or kept it from another call.
+fn absent(what: &str) -> wasmtime::Error {
+    wasmtime::format_err!("there is no {what} in this call")
 }
 
 /// Links everything that a plugin may call.
@@ -109,8 +139,16 @@ impl Guest {
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    requests::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    batching::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     host::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    secrets::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    kv::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    http::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    v0_1::incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    v0_1::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    v0_1::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     wasi::link(&mut linker)?;
     Ok(linker)
 }

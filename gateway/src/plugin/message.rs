@@ -1,8 +1,16 @@
 //! Takes over the messages that a transform made.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderName, HeaderValue};
 
-use super::{bindings::types, log::tidy, view::Draft};
+use super::{
+    bindings::{batch, transform, types},
+    call::Answer,
+    log::tidy,
+    view::Draft,
+    window::Folded,
+};
 use crate::event::{Headers, Message};
 
 /// Why a message cannot be delivered as the plugin made it.
@@ -19,6 +27,12 @@ pub(super) enum Refused {
         "made a message for no destination; none at all means every destination, to drop it return no message"
     )]
     Nowhere,
+    #[error("made a message that stands for none of the items; leave `items` out where it stands for all")]
+    OfNothing,
+    #[error("made {made} messages of {items} items; a batch makes fewer of them, not more")]
+    TooManyOf { made: usize, items: usize },
+    #[error("made a message of item {place}, the window has {items}; they count from 0")]
+    NoItem { place: usize, items: usize },
     #[error("made a message with {made} {what}, the limit is {limit}")]
     TooMany { what: &'static str, made: usize, limit: usize },
 }
@@ -42,8 +56,45 @@ const RESERVED: [&str; 10] = [
     "upgrade",
 ];
 
-pub(super) fn drafts(messages: Vec<types::Message>) -> Result<Vec<Draft>, Refused> {
-    messages.into_iter().map(draft).collect()
+/// What a transform has decided.
+///
+/// # Errors
+/// The first message that cannot be delivered as it was made.
+pub(super) fn answer(outcome: transform::Outcome) -> Result<Answer, Refused> {
+    match outcome {
+        transform::Outcome::Deliver(messages) => {
+            Ok(Answer::Messages(messages.into_iter().map(draft).collect::<Result<_, _>>()?))
+        }
+        transform::Outcome::Drop(reason) => Ok(Answer::Drop(tidy(reason))),
+    }
+}
+
+/// What a batch plugin has made of a window of so many items.
+///
+/// # Errors
+/// The first message that cannot be delivered as it was made.
+pub(super) fn folded(made: Vec<batch::Folded>, items: usize) -> Result<Vec<Folded>, Refused> {
+    if made.len() > items {
+        return Err(Refused::TooManyOf { made: made.len(), items });
+    }
+    made.into_iter().map(|made| fold(made, items)).collect()
+}
+
+fn fold(made: batch::Folded, items: usize) -> Result<Folded, Refused> {
+    let message =
+        Message { headers: headers(made.headers)?, body: made.body.into(), destinations: None, key: None };
+    Ok(Folded { message, items: places(made.items, items)? })
+}
+
+/// Each once, in order; all of them where the plugin does not say.
+fn places(named: Option<Vec<u32>>, items: usize) -> Result<Vec<usize>, Refused> {
+    let Some(named) = named else { return Ok((0..items).collect()) };
+    let places: BTreeSet<_> = named.into_iter().map(|place| place as usize).collect();
+    match places.last() {
+        None => Err(Refused::OfNothing),
+        Some(&place) if place >= items => Err(Refused::NoItem { place, items }),
+        Some(_) => Ok(places.into_iter().collect()),
+    }
 }
 
 fn draft(made: types::Message) -> Result<Draft, Refused> {

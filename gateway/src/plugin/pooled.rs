@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
+use wasmtime::{Store, component::Instance};
+
 use super::{
-    Call, Plugin, View, configure,
+    Call, Plugin, configure,
     engine::pool_calls,
-    guest::Guest,
+    guest::{Guest, Subject},
     pool::{Pool, Resident},
     program::Fault,
     stage::Heavy,
@@ -40,8 +42,13 @@ impl Keeper {
 }
 
 impl Plugin {
-    /// As [`call`](Self::call), in the instance that was called last; in a new one where all are busy.
-    pub(super) async fn call_pooled(&self, keeper: &Keeper, view: &View) -> Call {
+    /// Does something with the instance that was called last; with a new one where all are busy.
+    pub(super) async fn run_kept<T>(
+        &self,
+        keeper: &Keeper,
+        subject: Subject,
+        with: impl AsyncFnOnce(&mut Store<Guest>, &Instance) -> Result<T, Fault>,
+    ) -> Call<T> {
         let _turn = keeper.pool.admit().await;
         let _permit = self.runtime.calls.acquire().await;
         let _ticks = self.runtime.ticker.hold();
@@ -50,15 +57,25 @@ impl Plugin {
             Some(resident) => Ok(resident),
             None => self.move_in().await,
         };
-        let mut resident = match resident {
-            Ok(resident) => resident,
+        match resident {
+            Ok(resident) => self.run_in(resident, keeper, subject, with, started).await,
             Err(stillborn) => {
                 let Stillborn { mut guest, fault } = *stillborn;
-                return self.ended(Err(fault), guest.finish(), started);
+                self.ended(Err(fault), guest.finish(), started)
             }
-        };
-        Guest::renew(&mut resident.store, &self.limits, view.clone());
-        let answer = self.program.call(&mut resident.store, &resident.instance, view).await;
+        }
+    }
+
+    async fn run_in<T>(
+        &self,
+        mut resident: Resident,
+        keeper: &Keeper,
+        subject: Subject,
+        with: impl AsyncFnOnce(&mut Store<Guest>, &Instance) -> Result<T, Fault>,
+        started: Instant,
+    ) -> Call<T> {
+        Guest::renew(&mut resident.store, &self.limits, subject);
+        let answer = with(&mut resident.store, &resident.instance).await;
         let remains = resident.store.data_mut().finish();
         if !answer.as_ref().is_err_and(Fault::is_stop) {
             keeper.keep(resident);
@@ -69,7 +86,7 @@ impl Plugin {
     /// Makes an instance and configures it, for which it has as long as when it was loaded.
     async fn move_in(&self) -> Result<Resident, Box<Stillborn>> {
         let limits = Limits { time: configure::TIME, ..self.limits };
-        let mut store = Guest::store(&self.runtime.engine, &self.name, &limits, None);
+        let mut store = Guest::store(&self.runtime.engine, &self.name, &limits, Subject::Nothing);
         match self.program.instantiate(&mut store, &self.config).await {
             Ok(instance) => Ok(Resident::new(store, instance)),
             Err(fault) => Err(Box::new(Stillborn { guest: store.into_data(), fault })),

@@ -23,7 +23,7 @@ const KEEPS_THE_FIRST: Wat<'_> = counting(
 
 const fn counting(call: &str) -> Wat<'_> {
     Wat {
-        transform: false,
+        kind: Kind::Filter,
         version: bindings::VERSION,
         fields: "(global $calls (mut i32) (i32.const 0))
                  (func $step (global.set $calls (i32.add (global.get $calls) (i32.const 1))))",
@@ -37,7 +37,7 @@ fn pooled(rig: &Rig, guest: Wat<'_>, rules: Pool) -> Arc<Plugin> {
     let call = format!("(call $step) {}", guest.call);
     let module = Wat { call: &call, ..guest }.module();
     let plugin = config::Plugin { isolation: Isolation::Pooled(rules), ..rig.plugin("guest", &module) };
-    rig.host.load(&plugin, &json!({})).unwrap()
+    rig.host.load(&plugin, &json!({}), Role::Step).unwrap()
 }
 
 /// Whether each of so many calls found an instance that had not been called before.
@@ -167,7 +167,7 @@ fn configs_share_a_program_and_are_told_apart() {
     let rig = Rig::new();
     let isolation = Isolation::Pooled(Pool::default());
     let plugin = config::Plugin { isolation, ..rig.plugin("guest", &Wat::default().module()) };
-    let load = |config| rig.host.load(&plugin, &config).unwrap();
+    let load = |config| rig.host.load(&plugin, &config, Role::Step).unwrap();
     let (one, same, other) = (load(json!({})), load(json!({})), load(json!({ "x": 1 })));
     assert!(Arc::ptr_eq(&one.program, &other.program));
     assert!(one.is_same(&same) && !one.is_same(&other));
@@ -179,7 +179,7 @@ fn config_is_refused_at_load() {
     let module = Wat { configure: "(call $fail (i32.const 2))", ..Wat::default() }.module();
     let isolation = Isolation::Pooled(Pool::default());
     let plugin = config::Plugin { isolation, ..rig.plugin("guest", &module) };
-    let Err(refused) = rig.host.load(&plugin, &Value::Null) else { panic!("it was loaded") };
+    let Err(refused) = rig.host.load(&plugin, &Value::Null, Role::Step) else { panic!("it was loaded") };
     assert_eq!(refused.to_string(), "plugin `guest` refuses its config: reason");
 }
 
@@ -191,7 +191,7 @@ async fn a_cached_program_is_of_its_own_engine() {
     let kept = config::Plugin { isolation: Isolation::Pooled(Pool::default()), ..fresh.clone() };
     for rig in [&rig, &Rig::new()] {
         for plugin in [&fresh, &kept, &fresh] {
-            let loaded = rig.host.load(plugin, &Value::Null).unwrap();
+            let loaded = rig.host.load(plugin, &Value::Null, Role::Step).unwrap();
             assert_eq!(loaded.call(&view("{}")).await.answer, Ok(Answer::Keep));
         }
     }

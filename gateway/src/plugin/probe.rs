@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, CallError, Plugin, View, configure::block_on, guest::Guest, program::Fault};
+use super::{
+    Answer, CallError, Plugin, View,
+    configure::block_on,
+    guest::{Guest, Subject},
+    program::Fault,
+};
 
 /// What one call in a fresh instance cost.
 #[derive(Debug)]
@@ -25,7 +30,8 @@ impl Plugin {
     pub fn probe(&self, view: &View) -> Probe {
         let _ticks = self.runtime.ticker.hold();
         let began = Instant::now();
-        let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, Some(view.clone()));
+        let mut store =
+            Guest::store(&self.runtime.engine, &self.name, &self.limits, Subject::Event(view.clone()));
         let instance = block_on(self.program.instantiate(&mut store, &self.config));
         let started = Instant::now();
         let answer = instance.and_then(|instance| block_on(self.program.call(&mut store, &instance, view)));
@@ -46,7 +52,8 @@ impl Plugin {
     /// early where the instance cannot go on: one that never gives memory back fills up.
     pub fn reuse(&self, view: &View, times: usize) -> Vec<Duration> {
         let _ticks = self.runtime.ticker.hold();
-        let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, Some(view.clone()));
+        let mut store =
+            Guest::store(&self.runtime.engine, &self.name, &self.limits, Subject::Event(view.clone()));
         let Ok(instance) = block_on(self.program.instantiate(&mut store, &self.config)) else {
             return Vec::new();
         };
@@ -71,7 +78,10 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::plugin::fixtures::{self, Rig};
+    use crate::plugin::{
+        Role,
+        fixtures::{self, Rig},
+    };
 
     fn probe(call: &str) -> Probe {
         let rig = Rig::new();
@@ -108,7 +118,7 @@ mod tests {
                    (call $ok)",
             ..fixtures::Wat::default()
         };
-        let plugin = rig.host.load(&rig.plugin("guest", &traps.module()), &Value::Null).unwrap();
+        let plugin = rig.host.load(&rig.plugin("guest", &traps.module()), &Value::Null, Role::Any).unwrap();
         assert_eq!(plugin.reuse(&fixtures::view("{}"), 10).len(), 3);
         assert_eq!(plugin.reuse(&fixtures::view("{}"), 2).len(), 2);
     }

@@ -21,7 +21,9 @@ fn refusal(bytes: &[u8]) -> String {
 /// The error and its causes, joined by `: `.
 #[track_caller]
 fn refusal_with(rig: Rig, bytes: &[u8], config: &Value) -> String {
-    let Err(error) = rig.host.load(&rig.plugin("guest", bytes), config) else { panic!("it was loaded") };
+    let Err(error) = rig.host.load(&rig.plugin("guest", bytes), config, Role::Any) else {
+        panic!("it was loaded")
+    };
     format!("{:#}", anyhow::Error::from(error))
 }
 
@@ -78,7 +80,7 @@ fn missing_file_is_named() {
     let rig = Rig::new();
     let mut plugin = rig.plugin("guest", b"");
     plugin.file = "/nowhere/guest.wasm".into();
-    let error = rig.host.load(&plugin, &Value::Null).err().unwrap();
+    let error = rig.host.load(&plugin, &Value::Null, Role::Any).err().unwrap();
     assert_eq!(error.to_string(), "failed to read plugin `guest` from `/nowhere/guest.wasm`");
 }
 
@@ -87,7 +89,7 @@ fn oversized_file_is_refused() {
     let rig = Rig::new();
     let plugin = rig.plugin("guest", b"");
     File::options().write(true).open(&plugin.file).unwrap().set_len(MAX_FILE + 1).unwrap();
-    let error = rig.host.load(&plugin, &Value::Null).err().unwrap();
+    let error = rig.host.load(&plugin, &Value::Null, Role::Any).err().unwrap();
     assert!(error.to_string().ends_with("is larger than 64.0 MiB, the limit for a plugin"), "{error}");
 }
 
@@ -105,9 +107,9 @@ fn file_other_than_the_pinned_one_is_refused() {
     let bytes = filter("(call $ok)");
     let mut plugin = rig.plugin("guest", &bytes);
     plugin.sha256 = Some(Sha256::digest(&bytes).into());
-    assert!(rig.host.load(&plugin, &Value::Null).is_ok());
+    assert!(rig.host.load(&plugin, &Value::Null, Role::Any).is_ok());
     plugin.sha256 = Some([0xab; 32]);
-    let error = rig.host.load(&plugin, &Value::Null).err().unwrap().to_string();
+    let error = rig.host.load(&plugin, &Value::Null, Role::Any).err().unwrap().to_string();
     assert!(error.contains(&format!("the config pins {}", "ab".repeat(32))), "{error}");
 }
 
@@ -124,7 +126,7 @@ fn other_contract_version_is_refused_before_anything_runs() {
     let module = Wat { version: "0.2.0", configure: SPIN, ..Wat::default() }.module();
     assert_eq!(
         refusal(&module),
-        "plugin `guest` speaks sluice:plugin@0.2.0, this gateway speaks sluice:plugin@0.1.0; \
+        "plugin `guest` speaks sluice:plugin@0.2.0, this gateway speaks 0.1.0 and 1.0.0; \
          rebuild it with `sluice-plugin` 0.1.0"
     );
 }
@@ -163,7 +165,8 @@ fn component_of_another_purpose_is_refused() {
     let component = wat::parse_str("(component)").unwrap();
     assert_eq!(
         refusal(&component),
-        "plugin `guest` exports neither `filter` nor `transform` of sluice:plugin; it exports nothing"
+        "plugin `guest` exports none of `verify`, `filter`, `transform` and `batch` of sluice:plugin; \
+         it exports nothing"
     );
 }
 
@@ -172,7 +175,7 @@ fn memory_limit_beyond_the_engine_is_refused() {
     let rig = Rig::new();
     let mut plugin = rig.plugin("guest", &filter("(call $ok)"));
     plugin.limits.memory = 2 << 30;
-    let error = rig.host.load(&plugin, &Value::Null).err().unwrap().to_string();
+    let error = rig.host.load(&plugin, &Value::Null, Role::Any).err().unwrap().to_string();
     assert_eq!(error, "plugin `guest` has a memory limit of 2.0 GiB, at most 1.0 GiB can be given here");
 }
 
@@ -180,9 +183,9 @@ fn memory_limit_beyond_the_engine_is_refused() {
 fn plugin_larger_than_its_memory_limit_is_refused_at_load() {
     let rig = Rig::new();
     let mut plugin = rig.plugin("guest", &filter("(call $ok)"));
-    rig.host.load(&plugin, &Value::Null).unwrap();
+    rig.host.load(&plugin, &Value::Null, Role::Any).unwrap();
     plugin.limits.memory = 64 << 10;
-    let error = rig.host.load(&plugin, &Value::Null).err().unwrap();
+    let error = rig.host.load(&plugin, &Value::Null, Role::Any).err().unwrap();
     assert_eq!(
         error.source().unwrap().to_string(),
         "was stopped: it wanted 192.0 KiB of memory, its limit is 64.0 KiB"
@@ -193,7 +196,7 @@ fn plugin_larger_than_its_memory_limit_is_refused_at_load() {
 
 /// Keeps what `configure` got, and drops the event if that was `{"a":1}` in length.
 const REMEMBERS: Wat<'_> = Wat {
-    transform: false,
+    kind: Kind::Filter,
     version: bindings::VERSION,
     fields: "(global $length (mut i32) (i32.const 0))",
     configure: "(global.set $length (local.get $len)) (call $ok)",
@@ -204,8 +207,8 @@ const REMEMBERS: Wat<'_> = Wat {
 async fn state_left_by_configure_is_what_every_event_starts_from() {
     let rig = Rig::new();
     let plugin = rig.plugin("guest", &REMEMBERS.module());
-    let one = rig.host.load(&plugin, &json!({"a": 1})).unwrap();
-    let other = rig.host.load(&plugin, &json!({"a": 100})).unwrap();
+    let one = rig.host.load(&plugin, &json!({"a": 1}), Role::Any).unwrap();
+    let other = rig.host.load(&plugin, &json!({"a": 100}), Role::Any).unwrap();
     for _ in 0..3 {
         assert_eq!(one.call(&view("")).await.answer, Ok(Answer::Drop("reason".into())));
         assert_eq!(other.call(&view("")).await.answer, Ok(Answer::Keep));
@@ -219,11 +222,11 @@ async fn what_cannot_be_snapshotted_is_configured_for_every_event() {
     let fields = "(table 1 funcref) (func (table.set (i32.const 0) (ref.null func)))\
                   (global $length (mut i32) (i32.const 0))";
     let plugin = rig.plugin("guest", &Wat { fields, ..REMEMBERS }.module());
-    let loaded = rig.host.load(&plugin, &json!({"a": 1})).unwrap();
+    let loaded = rig.host.load(&plugin, &json!({"a": 1}), Role::Any).unwrap();
     assert!(!loaded.program.configure_is_done());
     assert_eq!(loaded.call(&view("")).await.answer, Ok(Answer::Drop("reason".into())));
     let rig = rig.restart();
-    let cached = rig.host.load(&plugin, &json!({"a": 1})).unwrap();
+    let cached = rig.host.load(&plugin, &json!({"a": 1}), Role::Any).unwrap();
     assert_eq!(cached.call(&view("")).await.answer, Ok(Answer::Drop("reason".into())));
 }
 
@@ -332,7 +335,7 @@ async fn long_instructions_count_against_the_time_limit() {
     let run = async |name: &str, guest: &[u8], time| {
         let mut plugin = rig.plugin(name, guest);
         (plugin.limits.memory, plugin.limits.time) = (128 << 20, time);
-        let plugin = rig.host.load(&plugin, &Value::Null).unwrap();
+        let plugin = rig.host.load(&plugin, &Value::Null, Role::Any).unwrap();
         let start = thread_time::ThreadTime::now();
         let answer = plugin.call(&view("")).await.answer;
         (answer, start.elapsed())
@@ -373,7 +376,8 @@ async fn hundred_megabytes_of_output_are_refused() {
         (call $messages (i32.const 1))";
     let mut plugin = rig.plugin("guest", &transform(call));
     plugin.limits.memory = 128 << 20;
-    let error = rig.host.load(&plugin, &Value::Null).unwrap().call(&view("")).await.answer.unwrap_err();
+    let error =
+        rig.host.load(&plugin, &Value::Null, Role::Any).unwrap().call(&view("")).await.answer.unwrap_err();
     assert_eq!(error, CallError::OutputLimit { limit: 1 << 20 });
 }
 
@@ -429,7 +433,7 @@ fn plugin_has_no_more_counters_for_being_loaded_again() {
     let rig = Rig::new();
     let bytes = filter("(call $ok)");
     for load in 0..3 {
-        let plugin = rig.host.load(&rig.plugin("guest", &bytes), &json!(load)).unwrap();
+        let plugin = rig.host.load(&rig.plugin("guest", &bytes), &json!(load), Role::Any).unwrap();
         plugin.counters.add((0..MAX_COUNTERS).map(|n| (format!("n_{load}_{n}"), 1)).collect());
     }
     assert_eq!(rig.metrics.encode().matches("plugin_count_total{").count(), MAX_COUNTERS);
@@ -466,7 +470,7 @@ async fn cancelled_call_gives_its_slot_back() {
 fn same_file_and_config_share_one_program() {
     let rig = Rig::new();
     let bytes = filter("(call $ok)");
-    let load = |name, config| rig.host.load(&rig.plugin(name, &bytes), &config).unwrap();
+    let load = |name, config| rig.host.load(&rig.plugin(name, &bytes), &config, Role::Any).unwrap();
     let (one, same, other) = (load("a", json!({})), load("b", json!({})), load("a", json!({"x": 1})));
     assert!(Arc::ptr_eq(&one.program, &same.program));
     assert!(!Arc::ptr_eq(&one.program, &other.program));
@@ -479,10 +483,10 @@ fn same_file_and_config_share_one_program() {
 async fn compiled_plugin_comes_from_the_cache_after_a_restart() {
     let rig = Rig::new();
     let plugin = rig.plugin("guest", &REMEMBERS.module());
-    rig.host.load(&plugin, &json!({"a": 1})).unwrap();
+    rig.host.load(&plugin, &json!({"a": 1}), Role::Any).unwrap();
     let (path, written) = entry(&rig);
     let rig = rig.restart();
-    let loaded = rig.host.load(&plugin, &json!({"a": 1})).unwrap();
+    let loaded = rig.host.load(&plugin, &json!({"a": 1}), Role::Any).unwrap();
     assert_eq!(entry(&rig), (path, written), "it was not compiled again");
     assert!(loaded.program.configure_is_done());
     assert_eq!(loaded.call(&view("")).await.answer, Ok(Answer::Drop("reason".into())));
@@ -492,14 +496,14 @@ async fn compiled_plugin_comes_from_the_cache_after_a_restart() {
 async fn tampered_cache_entry_is_replaced() {
     let rig = Rig::new();
     let plugin = rig.plugin("guest", &REMEMBERS.module());
-    rig.host.load(&plugin, &json!({"a": 1})).unwrap();
+    rig.host.load(&plugin, &json!({"a": 1}), Role::Any).unwrap();
     let (path, _) = entry(&rig);
     let sound = fs::read(&path).unwrap();
     let mut tampered = sound.clone();
     tampered[sound.len() / 2] ^= 0xff;
     fs::write(&path, tampered).unwrap();
     let rig = rig.restart();
-    let loaded = rig.host.load(&plugin, &json!({"a": 1})).unwrap();
+    let loaded = rig.host.load(&plugin, &json!({"a": 1}), Role::Any).unwrap();
     assert_eq!(loaded.call(&view("")).await.answer, Ok(Answer::Drop("reason".into())));
     assert_eq!(fs::read(&path).unwrap(), sound);
 }
@@ -511,7 +515,7 @@ fn host_without_a_usable_cache_compiles() {
     fs::write(&path, b"a file").unwrap();
     let host = PluginHost::new(path, Arc::new(Metrics::new())).unwrap();
     let rig = Rig::new();
-    assert!(host.load(&rig.plugin("guest", &filter("(call $ok)")), &Value::Null).is_ok());
+    assert!(host.load(&rig.plugin("guest", &filter("(call $ok)")), &Value::Null, Role::Any).is_ok());
 }
 
 /// The one entry of the cache, and when it was written.

@@ -18,7 +18,11 @@ use wasmtime_wasi::{
     },
 };
 
-use super::{bindings::host::Level, guest::Guest, log::Log, view::View};
+use super::{
+    bindings::host::Level,
+    guest::{Guest, Subject},
+    log::Log,
+};
 
 /// The interfaces that there are, of every 0.2 release. Their places say nothing.
 pub(super) const INTERFACES: [&str; 20] = [
@@ -113,9 +117,18 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    pub(super) fn of(view: &View) -> Self {
-        let event = view.event();
-        Self { millis: event.received_at.as_millis(), seed: u128::from_le_bytes(*event.id.as_bytes()) }
+    /// A window is as old as its first message. Where there is nothing yet, it is the beginning of time.
+    pub(super) fn of(subject: &Subject) -> Self {
+        let (id, received) = match subject {
+            Subject::Nothing => return Self::default(),
+            Subject::Request(claimed) => (claimed.request().id, claimed.request().received_at),
+            Subject::Event(view) => (view.event().id, view.event().received_at),
+            Subject::Window(window) => match window.items.first() {
+                Some(item) => (item.event, item.received_at),
+                None => return Self::default(),
+            },
+        };
+        Self { millis: received.as_millis(), seed: u128::from_le_bytes(*id.as_bytes()) }
     }
 }
 

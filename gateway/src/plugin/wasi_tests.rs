@@ -26,7 +26,7 @@ const WASI: [&str; 4] = [
      interface random { get-random-u64: func() -> u64; }",
     "package test:guest;
      world guest {
-         include sluice:plugin/filter-plugin@0.1.0;
+         include sluice:plugin/filter-plugin@1.0.0;
          import wasi:cli/stdout@0.2.3;
          import wasi:random/random@0.2.0;
      }",
@@ -50,7 +50,7 @@ fn prints() -> Vec<u8> {
         (call $ok)";
     let mut module = Wat { fields, call, ..Wat::default() }.bare_module();
     let mut resolve = Resolve::default();
-    resolve.push_str("sluice.wit", include_str!("../../../plugin-sdk/wit/v0.1/sluice.wit")).unwrap();
+    resolve.push_str("sluice.wit", include_str!("../../../plugin-sdk/wit/v1/sluice.wit")).unwrap();
     let packages = WASI.map(|wit| resolve.push_str("wasi.wit", wit).unwrap());
     let world = resolve.select_world(&packages[3..], Some("guest")).unwrap();
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
@@ -74,7 +74,7 @@ async fn what_it_prints_is_logged_and_chance_is_the_events() {
     let (one, other) = (view("{}"), view("{}"));
     let mut seen = Vec::new();
     for plugin in [&fresh, &kept] {
-        let plugin = rig.host.load(plugin, &serde_json::Value::Null).unwrap();
+        let plugin = rig.host.load(plugin, &serde_json::Value::Null, Role::Step).unwrap();
         let first = said(&plugin, &one).await;
         assert_ne!(said(&plugin, &other).await, first);
         assert_eq!(said(&plugin, &one).await, first, "whatever came between");

@@ -318,6 +318,16 @@ fn an_open_route_lets_anybody_in() {
 }
 
 #[test]
+fn a_route_that_a_plugin_proves_lets_nobody_in_while_plugins_are_not_asked() {
+    let plugin = Arc::new(config::Plugin::new("prover", "prover.wasm".into()));
+    let proof = config::PluginProof { plugin, config: Default::default(), secrets: Vec::new(), url: None };
+    let verifier = verifier(&config::Verify::Plugin(Box::new(proof)));
+    let refused = ready(verifier.verify(request(), Timestamp::default())).err().unwrap();
+    assert_eq!(refused.code(), "plugin_unavailable");
+    assert!(refused.to_string().starts_with("the route is proven by plugin `prover`, "), "{refused}");
+}
+
+#[test]
 fn no_refusal_shows_the_secret() {
     for name in SIGNED {
         let mut request = signed(name, "{}");

@@ -1,6 +1,7 @@
 //! An event without a gateway, for tests.
 
 use super::Event;
+use crate::pairs;
 
 /// What an event holds, spelled out.
 #[derive(Clone, Debug)]
@@ -164,16 +165,15 @@ impl Source {
     }
 
     pub(super) fn param(&self, name: &str) -> Option<String> {
-        first(&self.params, name)
+        pairs::first(&self.params, name)
     }
 
     pub(super) fn header(&self, name: &str) -> Option<Vec<u8>> {
-        self.header_values(name).into_iter().next()
+        pairs::values(&self.headers, name).next()
     }
 
     pub(super) fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
-        let of_this_name = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
-        of_this_name.map(|(_, value)| value.clone()).collect()
+        pairs::values(&self.headers, name).collect()
     }
 
     pub(super) fn headers(&self) -> Vec<(String, Vec<u8>)> {
@@ -189,10 +189,6 @@ impl Source {
     }
 
     pub(super) fn attribute(&self, name: &str) -> Option<String> {
-        first(&self.attributes, name)
+        pairs::first(&self.attributes, name)
     }
-}
-
-fn first(pairs: &[(String, String)], name: &str) -> Option<String> {
-    pairs.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
 }

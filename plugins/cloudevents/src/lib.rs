@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use sluice_plugin::{
-    Body, Error, Event, Message, Transform,
+    Body, Error, Event, Outcome, Transform,
     json::{Pointer, Pointers},
 };
 use templates::{Facts, Missing, Place, Template, text_of};
@@ -93,7 +93,7 @@ impl Transform for CloudEvents {
         })
     }
 
-    fn transform(&self, event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, event: &Event, body: Body) -> Result<Outcome, Error> {
         let content_type = event.header_str("content-type");
         let data = Data::of(&body, content_type.as_deref())?;
         let attributes = self.attributes(event, &body, data)?;
@@ -102,7 +102,7 @@ impl Transform for CloudEvents {
             Mode::Structured => mode::structured(&attributes, content_type, data)?,
             Mode::Binary => mode::binary(&attributes, content_type, body),
         };
-        Ok(vec![message])
+        Ok(message.into())
     }
 }
 

@@ -16,7 +16,8 @@ fn issue() -> EventBuilder {
 
 fn wrap_event(config: &Value, event: EventBuilder, body: &[u8]) -> Result<Message, Error> {
     let plugin: CloudEvents = testing::transform(&config.to_string())?;
-    let [message] = plugin.transform(&event.build(), body.to_vec().into())?.try_into().unwrap();
+    let made = plugin.transform(&event.build(), body.to_vec().into())?;
+    let [message] = Vec::from(made).try_into().unwrap();
     Ok(message)
 }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use sluice_plugin::{
-    Body, Error, Event, Message, Transform,
+    Body, Error, Event, Message, Outcome, Transform,
     json::{Kind, Raw},
 };
 
@@ -82,7 +82,7 @@ impl Transform for Flatten {
         Ok(Self { prefix, separator, arrays, join: join.unwrap_or_else(|| ",".to_owned()), max_depth })
     }
 
-    fn transform(&self, _event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, _event: &Event, body: Body) -> Result<Outcome, Error> {
         let body = Raw::parse(&body)?;
         if body.kind() != Kind::Object {
             return Err(Error::invalid("body is not a JSON object, so there is nothing to flatten"));
@@ -92,7 +92,7 @@ impl Transform for Flatten {
             let name = format!("{}{}", self.prefix, name.text().unwrap_or_default());
             self.add(name, value, 1, &mut fields)?;
         }
-        Ok(vec![Message::new(fields.into_json()?).header("content-type", "application/json")])
+        Ok(Message::new(fields.into_json()?).header("content-type", "application/json").into())
     }
 }
 

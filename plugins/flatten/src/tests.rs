@@ -10,8 +10,9 @@ const ISSUE: &str = r#"{
 
 fn flatten(config: &str, body: &str) -> Result<Message, Error> {
     let flatten: Flatten = testing::transform(config)?;
-    let [message] =
-        flatten.transform(&Event::builder().build(), body.as_bytes().to_vec().into())?.try_into().unwrap();
+    let [message] = Vec::from(flatten.transform(&Event::builder().build(), body.as_bytes().to_vec().into())?)
+        .try_into()
+        .unwrap();
     Ok(message)
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluice_plugin::{
-    Body, Error, Event, Message, Transform,
+    Body, Error, Event, Message, Outcome, Transform,
     json::{Pointers, Raw},
 };
 use templates::{Facts, Missing, Template};
@@ -58,7 +58,7 @@ impl Transform for Map {
         })
     }
 
-    fn transform(&self, event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, event: &Event, body: Body) -> Result<Outcome, Error> {
         let facts = Facts::new(event, &body, &self.pointers, self.missing)?;
         let mut message = Message::new(self.body.write(&facts)?).header("content-type", "application/json");
         for (name, template) in &self.headers {
@@ -69,7 +69,7 @@ impl Transform for Map {
         if let Some(key) = self.key.as_ref().map(|key| key.text(&facts)).transpose()?.flatten() {
             message = message.key(key);
         }
-        Ok(vec![message])
+        Ok(message.into())
     }
 }
 

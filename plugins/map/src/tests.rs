@@ -13,7 +13,7 @@ fn map(config: &str) -> Result<Message, Error> {
         Event::builder().event_type("issues").header("x-github-event", "issues").query("a=1").param("p", "q");
     let map: Map = testing::transform(config)?;
     let messages = map.transform(&event.build(), Body::from(ISSUE.as_bytes().to_vec()))?;
-    let [message] = messages.try_into().unwrap();
+    let [message] = Vec::from(messages).try_into().unwrap();
     Ok(message)
 }
 

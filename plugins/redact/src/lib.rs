@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use sluice_plugin::{
-    Body, Error, Event, Message, Transform,
+    Body, Error, Event, Message, Outcome, Transform,
     json::{Pointer, Raw},
 };
 
@@ -58,7 +58,7 @@ impl Transform for Redact {
         Ok(Self { body, headers, mask: with })
     }
 
-    fn transform(&self, event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, event: &Event, body: Body) -> Result<Outcome, Error> {
         let body = if self.body.is_empty() { body.into_bytes() } else { self.body.apply(Raw::parse(&body)?) };
         let mut message = Message::with_content_type_of(event, body);
         for name in &self.headers {
@@ -66,7 +66,7 @@ impl Transform for Redact {
                 message = message.header(name, self.mask.as_bytes());
             }
         }
-        Ok(vec![message])
+        Ok(message.into())
     }
 }
 

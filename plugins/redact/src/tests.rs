@@ -10,7 +10,8 @@ fn redact(config: &str, body: &str) -> Result<Message, Error> {
         .header("x-user", "c@d.example")
         .build();
     let redact: Redact = testing::transform(config)?;
-    let [message] = redact.transform(&event, Body::from(body.as_bytes().to_vec()))?.try_into().unwrap();
+    let made = redact.transform(&event, Body::from(body.as_bytes().to_vec()))?;
+    let [message] = Vec::from(made).try_into().unwrap();
     Ok(message)
 }
 

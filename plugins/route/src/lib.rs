@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 
 use rules::Facts;
 use serde_json::value::RawValue;
-use sluice_plugin::{Body, Error, Event, Message, Transform, info, json::Pointers};
+use sluice_plugin::{Body, Error, Event, Message, Outcome, Transform, json::Pointers};
 
 mod choice;
 mod config;
@@ -35,13 +35,12 @@ impl Transform for Route {
         Ok(Self { choices, otherwise, mode, headers, pointers })
     }
 
-    fn transform(&self, event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, event: &Event, body: Body) -> Result<Outcome, Error> {
         let body = OnceCell::from(body);
         let facts = Facts::new(event, &self.pointers, &body);
         let destinations = self.destinations(&facts)?;
         if destinations.is_empty() {
-            info!("dropped: {}", self.why_nowhere(&facts)?);
-            return Ok(Vec::new());
+            return Ok(Outcome::Drop(self.why_nowhere(&facts)?));
         }
         drop(facts);
         let mut message = Message::with_content_type_of(event, body.into_inner().unwrap_or_default());
@@ -51,7 +50,7 @@ impl Transform for Route {
                 .into_iter()
                 .fold(message.without_header(name), |message, value| message.add_header(name, value));
         }
-        Ok(vec![message.to(destinations)])
+        Ok(message.to(destinations).into())
     }
 }
 

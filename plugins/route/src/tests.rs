@@ -1,4 +1,4 @@
-use sluice_plugin::{Error, Event, EventBuilder, Message, Transform, log::Level, testing};
+use sluice_plugin::{Error, Event, EventBuilder, Outcome, Transform, testing};
 
 use super::Route;
 
@@ -12,18 +12,18 @@ fn event() -> EventBuilder {
         .header("x-issue", "8")
 }
 
-fn route(config: &str) -> Result<Vec<Message>, Error> {
+fn route(config: &str) -> Result<Outcome, Error> {
     route_body(config, BODY)
 }
 
-fn route_body(config: &str, body: &str) -> Result<Vec<Message>, Error> {
+fn route_body(config: &str, body: &str) -> Result<Outcome, Error> {
     let route: Route = testing::transform(config)?;
     route.transform(&event().build(), body.as_bytes().to_vec().into())
 }
 
 #[track_caller]
 fn goes_to(config: &str, destinations: &[&str]) {
-    let [message] = route(config).unwrap().try_into().unwrap();
+    let [message] = Vec::from(route(config).unwrap()).try_into().unwrap();
     assert_eq!(message.destinations().unwrap(), destinations);
 }
 
@@ -65,14 +65,13 @@ fn what_no_rule_wants_is_dropped_with_the_reason() {
         {"when": {"event": "type", "equals": "push"}, "to": ["a"]},
         {"when": {"body": "/size", "gt": 7}, "to": ["b"]}
     ]}"#;
-    assert_eq!(route(config), Ok(Vec::new()));
-    let reason = r#"dropped: event type is "issues", not "push"; and body /size is 7, not a number above 7"#;
-    assert_eq!(testing::take_log(), [(Level::Info, reason.to_owned())]);
+    let reason = r#"event type is "issues", not "push"; and body /size is 7, not a number above 7"#;
+    assert_eq!(route(config), Ok(Outcome::drop(reason)));
 }
 
 #[test]
 fn body_and_content_type_go_on_unchanged() {
-    let [message] = route(&format!("{{{TWO}}}")).unwrap().try_into().unwrap();
+    let [message] = Vec::from(route(&format!("{{{TWO}}}")).unwrap()).try_into().unwrap();
     assert_eq!(message.body(), BODY.as_bytes());
     assert_eq!(message.headers().collect::<Vec<_>>(), [("content-type", &b"application/vnd.x+json"[..])]);
 }
@@ -80,7 +79,7 @@ fn body_and_content_type_go_on_unchanged() {
 #[test]
 fn named_headers_go_along_with_every_value() {
     let config = format!(r#"{{{TWO}, "headers": ["X-Issue", "x-none", "content-type"]}}"#);
-    let [message] = route(&config).unwrap().try_into().unwrap();
+    let [message] = Vec::from(route(&config).unwrap()).try_into().unwrap();
     let headers: Vec<_> = message.headers().collect();
     let expected = [("x-issue", "7"), ("x-issue", "8"), ("content-type", "application/vnd.x+json")];
     assert_eq!(headers, expected.map(|(name, value)| (name, value.as_bytes())));
@@ -88,7 +87,7 @@ fn named_headers_go_along_with_every_value() {
 
 #[test]
 fn body_that_is_not_json_matters_only_to_a_rule_about_it() {
-    assert_eq!(route_body(&format!("{{{TWO}}}"), "a=1").unwrap()[0].body(), b"a=1");
+    assert_eq!(route_body(&format!("{{{TWO}}}"), "a=1").unwrap().messages()[0].body(), b"a=1");
     let both = format!(r#"{{{TWO}, "mode": "all"}}"#);
     assert!(matches!(route_body(&both, "a=1"), Err(Error::Invalid(_))));
 }

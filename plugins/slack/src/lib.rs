@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluice_plugin::{
-    Body, Error, Event, Message, Transform,
+    Body, Error, Event, Message, Outcome, Transform,
     json::{Pointers, Raw},
 };
 use templates::{Facts, Template};
@@ -88,14 +88,14 @@ impl Transform for Slack {
         })
     }
 
-    fn transform(&self, event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, event: &Event, body: Body) -> Result<Outcome, Error> {
         let missing = match self.missing {
             Missing::Empty => templates::Missing::Null,
             Missing::Error => templates::Missing::Error,
         };
         let facts = Facts::new(event, &body, &self.pointers, missing)?;
         let message = self.message(&facts)?;
-        Ok(vec![Message::new(message).header("content-type", "application/json; charset=utf-8")])
+        Ok(Message::new(message).header("content-type", "application/json; charset=utf-8").into())
     }
 }
 

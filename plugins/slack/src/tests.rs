@@ -11,7 +11,7 @@ const ISSUE: &str = r#"{
 fn message(config: &Value) -> Result<Message, Error> {
     let slack: Slack = testing::transform(&config.to_string())?;
     let event = Event::builder().event_type("issues").build();
-    let [message] = slack.transform(&event, ISSUE.as_bytes().to_vec().into())?.try_into().unwrap();
+    let [message] = Vec::from(slack.transform(&event, ISSUE.as_bytes().to_vec().into())?).try_into().unwrap();
     Ok(message)
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use sluice_plugin::{
-    Body, Error, Event, Message, Transform, info,
+    Body, Error, Event, Message, Outcome, Transform,
     json::{Kind, Pointer, Pointers, Raw, Slot},
 };
 
@@ -54,7 +54,7 @@ impl Transform for Split {
         })
     }
 
-    fn transform(&self, _event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, _event: &Event, body: Body) -> Result<Outcome, Error> {
         let found = body.select(&self.pointers)?;
         let array = self.array(found.get(self.array_slot))?;
         let carried: Vec<_> =
@@ -70,9 +70,9 @@ impl Transform for Split {
         });
         let messages: Vec<_> = messages.collect::<Result<_, _>>()?;
         if messages.is_empty() {
-            info!("dropped: {} is empty", self.named());
+            return Ok(Outcome::drop(format!("{} is empty", self.named())));
         }
-        Ok(messages)
+        Ok(messages.into())
     }
 }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use sluice_plugin::{Body, Error, Event, Message, Transform};
+use sluice_plugin::{Body, Error, Event, Message, Outcome, Transform};
 
 struct Ticket;
 
@@ -48,16 +48,16 @@ impl Transform for Ticket {
         Ok(Self)
     }
 
-    fn transform(&self, event: &Event, body: Body) -> Result<Vec<Message>, Error> {
+    fn transform(&self, event: &Event, body: Body) -> Result<Outcome, Error> {
         if event.event_type().as_deref() != Some("issues") {
-            return Ok(Vec::new());
+            return Ok(Outcome::drop("not about an issue"));
         }
         let Webhook { action, issue, repository } = body.json()?;
         if action != "opened" {
-            return Ok(Vec::new());
+            return Ok(Outcome::drop("not a new issue"));
         }
         let made = Made { repo: &repository.full_name, title: &issue.title, url: &issue.html_url };
-        Ok(vec![Message::json(&made)?])
+        Ok(Message::json(&made)?.into())
     }
 }
 

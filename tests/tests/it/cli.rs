@@ -7,7 +7,7 @@ use sluice_tests::{
     webhook::GITHUB_SECRET,
 };
 
-use crate::common::{RELAY, hook, relay};
+use crate::common::{RELAY, hook, place, relay};
 
 fn check(config: &str) -> (Option<i32>, String) {
     let setup = Setup::new().value("$SINK", "http://127.0.0.1:9").config(config);
@@ -40,6 +40,68 @@ deliver = ["snik"]
     assert_eq!(code, Some(2), "{said}");
     for part in ["timout", "timeout", "soon", "githbu", "github", "missing", "snik", "sluice.toml"] {
         assert!(said.contains(part), "`{part}` is missing from\n{said}");
+    }
+}
+
+/// Two routes with the same plugins.
+const PLUGINS: &str = r#"
+[plugins.filter]
+file = "$PLUGINS/filter.wasm"
+
+[plugins.broken]
+file = "$DIR/broken.wasm"
+
+[destinations.sink]
+url = "http://127.0.0.1:9/in"
+
+[[routes]]
+name = "github"
+path = "/github"
+verify = "none"
+pipeline = [
+  { plugin = "filter", config = { where = { body = "/action", exists = true }, acts = ["opened"] } },
+  { plugin = "filter", config = { where = { all = [{ body = "/a", exists = true }, { boddy = "/b" }] } } },
+  { plugin = "filter" },
+  { plugin = "broken" },
+]
+deliver = ["sink"]
+
+[[routes]]
+name = "other"
+path = "/other"
+verify = "none"
+pipeline = [{ plugin = "broken" }]
+deliver = ["sink"]
+"#;
+
+#[test]
+fn what_plugins_find_fault_with_is_shown_where_it_is_written() {
+    let setup = Setup::new().plugins().guest("broken", b"\0asm").config(PLUGINS);
+    let output = setup.run(&["check", "--config", setup.config_file().to_str().unwrap()]);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("error: route `github`: plugin `filter` refuses its config: `acts`: "), "{said}");
+    for text in ["acts", "boddy", "\"filter\" },\n"] {
+        let place = place(&setup, text);
+        assert_eq!(said.matches(&format!("{place}\n")).count(), 1, "{place} in\n{said}");
+    }
+    assert_eq!(said.matches("plugin `broken`").count(), 1, "{said}");
+    assert!(said.contains(&format!("file = \"{}\"", setup.path("broken.wasm").display())), "{said}");
+    assert!(said.ends_with("has 4 errors\n"), "{said}");
+    let (line, caret) = said.split_once("acts = [\"opened\"]").expect("the line is shown");
+    let column = line.rsplit('\n').next().unwrap().len();
+    let carets = caret.lines().nth(1).unwrap();
+    assert_eq!((carets.find('^'), carets.matches('^').count()), (Some(column), "acts".len()), "{said}");
+}
+
+#[test]
+fn run_shows_what_plugins_find_fault_with_like_check() {
+    let setup = Setup::new().plugins().guest("broken", b"\0asm").config(PLUGINS);
+    let output = setup.run(&["run", "--config", setup.config_file().to_str().unwrap()]);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for text in ["acts", "boddy"] {
+        assert!(said.contains(&format!("{}\n", place(&setup, text))), "{said}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Configs that more than one theme uses.
 
+use std::fs;
+
 use serde_json::Value;
 use sluice_tests::{
     gateway::{Gateway, Setup},
@@ -54,4 +56,12 @@ pub(crate) fn inline(value: &Value) -> String {
         }
         value => value.to_string(),
     }
+}
+
+/// Where a text stands first in the config file, as it is shown beside a mistake.
+pub(crate) fn place(setup: &Setup, text: &str) -> String {
+    let config = fs::read_to_string(setup.config_file()).expect("config can be read");
+    let before = config.split_once(text).expect("the text is there").0;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    format!("sluice.toml:{}:{column}", before.matches('\n').count() + 1)
 }

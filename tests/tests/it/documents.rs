@@ -16,15 +16,19 @@ const ROUTE: &str = "[[routes]]\nname = \"rest\"\npath = \"/rest\"\n";
 const VERIFY: &str = "verify = { preset = \"github\", secrets = [{ env = \"GITHUB_SECRET\" }] }\n";
 
 /// Where the reference describes which part of the schema, and what its keys begin with there.
-const SECTIONS: [(&str, &str, &str); 8] = [
+const SECTIONS: [(&str, &str, &str); 12] = [
     ("## `[server]`", "Server", ""),
     ("## `[admin]`", "Admin", ""),
     ("## `[journal]`", "Journal", ""),
     ("## `[plugins.NAME]`", "Plugin", ""),
     ("## `[plugins.NAME]`", "Limits", "limits."),
+    ("## `[plugins.NAME]`", "Pool", "pool."),
+    ("## `[plugins.NAME]`", "Grants", ""),
+    ("## `[plugins.NAME]`", "Canary", ""),
     ("## `[destinations.NAME]`", "Destination", ""),
     ("## `[[routes]]`", "Route", ""),
     ("## `[[routes]]`", "Step", ""),
+    ("## `[[routes]]`", "Batch", ""),
 ];
 
 #[test]

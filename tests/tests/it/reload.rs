@@ -16,7 +16,7 @@ use sluice_tests::{
 };
 use tokio::task::JoinSet;
 
-use crate::common::{LOUD, hook};
+use crate::common::{LOUD, hook, place};
 
 /// Every delivery says which version of the config sent it.
 const VERSIONED: &str = r#"
@@ -132,6 +132,33 @@ async fn bad_config_leaves_the_old_one_serving_and_says_why() {
     gateway.wait_log("delivr").await;
     wait_version(&gateway, &sink, "1").await;
 }
+
+#[tokio::test]
+async fn config_that_a_plugin_refuses_leaves_the_old_one_serving_and_says_where() {
+    let sink = Sink::start().await;
+    let gateway = Setup::new().plugins().sink(&sink).config(FILTERED).start().await;
+    gateway.setup().write_config(&FILTERED.replace("equals", "eqals"));
+    let answer = gateway.admin().reload().await.expect(422);
+    let place = place(gateway.setup(), "eqals");
+    assert!(answer.text().contains(&place), "{}", answer.text());
+    gateway.wait_log(&place).await;
+    assert_eq!(gateway.admin().generation().await, 1);
+}
+
+const FILTERED: &str = r#"
+[plugins.filter]
+file = "$PLUGINS/filter.wasm"
+
+[destinations.sink]
+url = "$SINK/in"
+
+[[routes]]
+name = "github"
+path = "/github"
+verify = "none"
+pipeline = [{ plugin = "filter", config = { where = { body = "/action", equals = "opened" } } }]
+deliver = ["sink"]
+"#;
 
 #[tokio::test]
 async fn bad_config_found_by_watching_is_logged_and_counted() {

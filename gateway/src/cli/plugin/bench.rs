@@ -13,10 +13,14 @@ use clap::value_parser;
 use figures::Figures;
 use serde_json::Value;
 
-use super::{case, step, unusable};
+use super::{
+    case,
+    step::{self, Lives},
+    unusable,
+};
 use crate::{
     cli::output::{print, printable},
-    config::{self, Isolation, Limits, Pool},
+    config::Limits,
     plugin::{Plugin, PluginError, PluginHost, View},
     telemetry::Chain,
 };
@@ -47,28 +51,12 @@ pub struct BenchArgs {
     seconds: u64,
 }
 
-/// How calls are kept apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Lives {
-    Event,
-    Pooled,
-}
-
-impl Lives {
-    fn isolation(self) -> Isolation {
-        match self {
-            Self::Event => Isolation::Event,
-            Self::Pooled => Isolation::Pooled(Pool::default()),
-        }
-    }
-
-    /// Calls of one round: in fresh instances, and in one that is reused. Not many of those where the gateway does
-    /// none: an instance that gives nothing back must not fill up.
-    fn round(self) -> (usize, usize) {
-        match self {
-            Self::Event => (50, 16),
-            Self::Pooled => (2, 200),
-        }
+/// Calls of one round: in fresh instances, and in one that is reused. Not many of those where the gateway does none:
+/// an instance that gives nothing back must not fill up.
+fn calls(lives: Lives) -> (usize, usize) {
+    match lives {
+        Lives::Event => (50, 16),
+        Lives::Pooled => (2, 200),
     }
 }
 
@@ -113,8 +101,7 @@ struct Subject {
 impl Subject {
     fn load(host: &PluginHost, file: &Path, lives: Lives, config: &Value) -> anyhow::Result<Self> {
         let began = Instant::now();
-        let plugin = config::Plugin { isolation: lives.isolation(), ..step::plugin(file) };
-        let plugin = host.load(&plugin, config).map_err(|error| match &error {
+        let plugin = step::load(host, file, lives, config).map_err(|error| match &error {
             PluginError::Read { .. } => unusable(Chain(&error).to_string()),
             PluginError::Config { .. } => unusable(format!("{}; `--config` gives it another", Chain(&error))),
             _ => anyhow!("{}", Chain(&error)),
@@ -125,7 +112,7 @@ impl Subject {
     /// One round: fresh instances, then a reused one.
     fn round(&mut self, view: &View) {
         let before = faults::of_this_thread();
-        let (fresh, reused) = self.lives.round();
+        let (fresh, reused) = calls(self.lives);
         let probes: Vec<_> = (0..fresh).map(|_| self.plugin.probe(view)).collect();
         let faults = before.and_then(|before| Some(faults::of_this_thread()? - before));
         let reused = self.plugin.reuse(view, reused);

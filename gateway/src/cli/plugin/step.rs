@@ -6,10 +6,29 @@ use serde_json::Value;
 
 use super::unusable;
 use crate::{
-    config::{self, Isolation, Limits},
-    plugin::{Plugin, PluginError, PluginHost},
+    config::{self, Isolation, Pool},
+    plugin::{Plugin, PluginError, PluginHost, Role},
     telemetry::Metrics,
 };
+
+/// The config's `isolation`, as a flag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Lives {
+    /// Every event has an instance of its own.
+    #[default]
+    Event,
+    /// Instances are kept, as `isolation = "pooled"` does.
+    Pooled,
+}
+
+impl Lives {
+    fn isolation(self) -> Isolation {
+        match self {
+            Self::Event => Isolation::Event,
+            Self::Pooled => Isolation::Pooled(Pool::default()),
+        }
+    }
+}
 
 /// Starts an engine like the gateway's that keeps nothing on disk.
 ///
@@ -23,21 +42,19 @@ pub(super) fn host() -> anyhow::Result<PluginHost> {
 ///
 /// # Errors
 /// As [`PluginHost::load`].
-pub(super) fn load(host: &PluginHost, file: &Path, config: &Value) -> Result<Arc<Plugin>, PluginError> {
-    host.load(&plugin(file), config)
+pub(super) fn load(
+    host: &PluginHost,
+    file: &Path,
+    lives: Lives,
+    config: &Value,
+) -> Result<Arc<Plugin>, PluginError> {
+    host.load(&config::Plugin { isolation: lives.isolation(), ..plugin(file) }, config, Role::Step)
 }
 
 /// What a gateway's config would say of the plugin in a file.
 pub(super) fn plugin(file: &Path) -> config::Plugin {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    config::Plugin {
-        name: name.into(),
-        file: file.to_owned(),
-        sha256: None,
-        limits: Limits::default(),
-        quarantine: None,
-        isolation: Isolation::Event,
-    }
+    config::Plugin::new(name, file.to_owned())
 }
 
 /// Reads a step's config: JSON itself, or the name of a file of JSON or TOML.

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use super::Checker;
+use super::{Checker, Defined, all, steps::Uses};
 use crate::{
-    config::{Secret, Verify, field::Field, raw, report::Problem},
+    config::{Plugin, PluginProof, Secret, Use, Verify, field::Field, raw, report::Problem},
     verify::{
         PublicUrl, Settings, Vars,
         scheme::{Family, Needs, Respond, Scheme},
@@ -13,7 +13,11 @@ use crate::{
 
 impl Checker<'_> {
     pub(super) fn proof(&mut self, raw: raw::Signature, span: &Range<usize>) -> Option<Verify> {
-        let raw::Signature { preset, scheme, secrets, public_keys, jwks, vars, url } = raw;
+        let raw::Signature { preset, scheme, plugin: _, config, secrets, public_keys, jwks, vars, url } = raw;
+        if let Some(config) = config {
+            let problem = Problem::error("`config` means nothing here: it is for a plugin that verifies");
+            self.problems.push(problem.at(&config.span).hint("values of a scheme are given as `vars`"));
+        }
         let Some((preset, scheme)) = self.scheme(preset, scheme, span) else {
             // What is wrong with the secrets is worth knowing all the same.
             secrets.map(|secrets| self.secrets(Some(secrets), span));
@@ -21,7 +25,7 @@ impl Checker<'_> {
         };
         let secrets = self.scheme_secrets(secrets, &scheme, span);
         let public_keys = self.public_keys(public_keys, jwks.is_some(), &scheme, span);
-        let jwks = super::all(jwks.map(|jwks| self.key_set(jwks, &scheme)));
+        let jwks = all(jwks.map(|jwks| self.key_set(jwks, &scheme)));
         let vars = self.vars(vars, &scheme, span);
         let url = self.public_url(url, &scheme, span);
         Some(Verify::Proof(Box::new(Settings {
@@ -50,7 +54,8 @@ impl Checker<'_> {
                 None
             }
             (None, None) => {
-                let problem = Problem::error("nothing says how to verify: missing key `preset` or `scheme`");
+                let problem =
+                    Problem::error("nothing says how to verify: missing key `preset`, `scheme` or `plugin`");
                 self.problems.push(problem.at(span).hint("name the provider, such as `preset = \"github\"`"));
                 None
             }
@@ -197,13 +202,44 @@ impl Checker<'_> {
             self.problems.push(problem.at(span).hint(hint));
             return None;
         };
-        match field.value?.parse() {
-            Ok(url) => Some(Some(url)),
-            Err(why) => {
-                self.problems.push(Problem::error(why).at(&field.span));
-                None
-            }
+        self.parsed_url(field).map(Some)
+    }
+
+    fn parsed_url(&mut self, field: Field<String>) -> Option<PublicUrl> {
+        let parsed = field.value?.parse();
+        parsed.map_err(|why: String| self.problems.push(Problem::error(why).at(&field.span))).ok()
+    }
+
+    pub(super) fn plugin_proof(
+        &mut self,
+        raw: raw::Signature,
+        span: &Range<usize>,
+        plugins: &mut Defined<Plugin>,
+        route: &str,
+        uses: &mut Uses,
+    ) -> Option<Verify> {
+        let raw::Signature { preset, scheme, plugin, config, secrets, public_keys, jwks, vars, url } = raw;
+        let name = plugin?;
+        let of_schemes = [
+            ("preset", preset.map(|field| field.span)),
+            ("scheme", scheme.map(|field| field.span)),
+            ("public_keys", public_keys.map(|field| field.span)),
+            ("jwks", jwks.map(|field| field.span)),
+            ("vars", vars.map(|field| field.span)),
+        ];
+        for (key, place) in of_schemes {
+            let Some(place) = place else { continue };
+            let problem = Problem::error(format!("both `plugin` and `{key}` are given")).at(&place);
+            self.problems
+                .push(problem.hint("a plugin has `config`, `secrets` and `url`; keep one of the two"));
         }
+        let used = self.used(&name, config, Use::Verify, plugins, route, uses);
+        let secrets = all(secrets.map(|secrets| self.secrets(Some(secrets), span)));
+        let url = all(url.map(|url| self.parsed_url(url)));
+        let (plugin, config) = used?;
+        self.no_canary(&plugin, &name.span, "proves requests");
+        let secrets = secrets?.unwrap_or_default().into_iter().map(|(_, secret)| secret).collect();
+        Some(Verify::Plugin(Box::new(PluginProof { plugin, config, secrets, url: url? })))
     }
 
     /// What the preset says, with what the route says put over it.
@@ -214,7 +250,7 @@ impl Checker<'_> {
     ) -> Option<Respond> {
         let preset = match verify {
             Some(Verify::Proof(settings)) => settings.scheme.common.respond.clone(),
-            Some(Verify::None) | None => Respond::default(),
+            Some(Verify::None | Verify::Plugin(_)) | None => Respond::default(),
         };
         let Some(field) = field else { return Some(preset) };
         let own = field.value?;

@@ -4,9 +4,9 @@ use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
 
 use http::Method;
 
-use super::{Checker, Defined, Definition, all, overlaps::Place};
+use super::{Checker, Defined, Definition, all, overlaps::Place, steps::Uses};
 use crate::config::{
-    Destination, Plugin, Route, Step, Verify,
+    Destination, Plugin, Route, Verify,
     field::Field,
     literal::{Text, Written},
     names::Name,
@@ -63,22 +63,27 @@ impl Checker<'_> {
             max_body,
             rate,
             pipeline,
+            batch,
             deliver,
         } = field.value?;
+        let mut uses = Vec::new();
         let called = called(&name);
         let name = self.required(name, "name", span, "what logs and metrics call the route");
         let path = self.required(path, "path", span, "what requests are made to, such as \"/github\"");
         let verify = self.required(verify, "verify", span, VERIFY_HINT);
-        let verify = verify.and_then(|verify| self.verify(verify, &called));
+        let verify = verify.and_then(|verify| self.verify(verify, plugins, &called, &mut uses));
         let respond = self.respond(respond, verify.as_ref());
         let methods = self.methods(methods);
         let dedupe = self.dedupe(dedupe);
         let max_body = self.max_body(max_body);
-        let pipeline = self.pipeline(pipeline, plugins, &called);
+        let pipeline = self.pipeline(pipeline, plugins, &called, &mut uses);
+        let batch = all(batch.map(|batch| self.batch(batch, plugins, &called, &mut uses)));
         let deliver = self.deliver(deliver, span, destinations, &called);
         let (host, rate) = (all(host.map(Text::parsed)), all(rate.map(Text::parsed)));
+        let name = name?.parsed()?.0;
+        self.places.add_uses(&name, uses);
         Some(Route {
-            name: name?.parsed()?.0,
+            name,
             host: host?.map(|host| host.0),
             path: path?.parsed()?.0,
             methods: methods?,
@@ -88,6 +93,7 @@ impl Checker<'_> {
             max_body: max_body?,
             rate: rate?,
             pipeline: pipeline?,
+            batch: batch?,
             deliver: deliver?,
         })
     }
@@ -103,7 +109,13 @@ impl Checker<'_> {
         }
     }
 
-    fn verify(&mut self, field: Field<raw::Verify>, route: &str) -> Option<Verify> {
+    fn verify(
+        &mut self,
+        field: Field<raw::Verify>,
+        plugins: &mut Defined<Plugin>,
+        route: &str,
+        uses: &mut Uses,
+    ) -> Option<Verify> {
         match field.value? {
             raw::Verify::String(Written(raw::Unsigned)) => {
                 let warning =
@@ -111,7 +123,10 @@ impl Checker<'_> {
                 self.problems.push(warning.hint("verify the sender with a `preset` or a `scheme`"));
                 Some(Verify::None)
             }
-            raw::Verify::Table(signature) => self.proof(*signature, &field.span),
+            raw::Verify::Table(signature) => match signature.plugin.is_some() {
+                true => self.plugin_proof(*signature, &field.span, plugins, route, uses),
+                false => self.proof(*signature, &field.span),
+            },
         }
     }
 
@@ -151,24 +166,6 @@ impl Checker<'_> {
             self.problems.push(warning.at(&span).hint("keep `max_body` near what the provider sends"));
         }
         usize::try_from(size.0).ok()
-    }
-
-    fn pipeline(
-        &mut self,
-        field: Field<Vec<Field<raw::Step>>>,
-        plugins: &mut Defined<Plugin>,
-        route: &str,
-    ) -> Option<Vec<Step>> {
-        let steps: Vec<_> = field.value?.into_iter().map(|step| self.step(step, plugins, route)).collect();
-        steps.into_iter().collect()
-    }
-
-    fn step(&mut self, field: Field<raw::Step>, plugins: &mut Defined<Plugin>, route: &str) -> Option<Step> {
-        let raw::Step { plugin, config, on_error } = field.value?;
-        let name = self.required(plugin, "plugin", &field.span, "the name of one of `[plugins]`")?;
-        let plugin = self.find(plugins, &name, route)?.value.clone();
-        let config = all(config.map(|config| config.value))?.unwrap_or_default();
-        Some(Step { plugin: plugin?, config, on_error: on_error.value? })
     }
 
     fn deliver(

@@ -17,32 +17,61 @@ use crate::{
     verify::scheme,
 };
 
-/// A whole number from 1 to `MAX`.
+/// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(transparent)]
-pub(in crate::config) struct Count<const MAX: u32>(pub(in crate::config) u32);
+pub(in crate::config) struct Count<const MAX: u32, const MIN: u32 = 1>(pub(in crate::config) u32);
 
-impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
+impl<'de, const MAX: u32, const MIN: u32> Deserialize<'de> for Count<MAX, MIN> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = i64::deserialize(deserializer)?;
         match u32::try_from(number) {
-            Ok(count @ 1..) if count <= MAX => Ok(Self(count)),
-            _ => Err(Error::custom(format_args!("{number} is not from 1 to {MAX}"))),
+            Ok(count) if (MIN..=MAX).contains(&count) => Ok(Self(count)),
+            _ => Err(Error::custom(format_args!("{number} is not from {MIN} to {MAX}"))),
         }
     }
 }
 
-impl<const MAX: u32> JsonSchema for Count<MAX> {
+impl<const MAX: u32, const MIN: u32> JsonSchema for Count<MAX, MIN> {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        format!("Count_to_{MAX}").into()
+        format!("Count_from_{MIN}_to_{MAX}").into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1, "maximum": MAX })
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+    }
+}
+
+/// A part of the whole: more than nothing, less than all.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Share(pub(in crate::config) f64);
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        if share > 0.0 && share < 1.0 {
+            return Ok(Self(share));
+        }
+        let hint = "write a part of one, such as 0.05 for one event in twenty";
+        Err(Error::custom(format_args!("{share} is not between 0 and 1\n{hint}")))
+    }
+}
+
+impl JsonSchema for Share {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Share".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1 })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A query's parameters, as forms encode them.
 
 /// The first value of a parameter, decoded; empty for one without `=`.
-pub(super) fn param(query: &str, name: &str) -> Option<String> {
+pub(crate) fn param(query: &str, name: &str) -> Option<String> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key) == name).then(|| decode(value))
