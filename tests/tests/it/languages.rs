@@ -24,8 +24,8 @@ struct Example {
 
 const JAVASCRIPT: Example = Example {
     folder: "javascript",
-    pins: "package-lock.json",
-    install: "npm ci --no-audit --no-fund",
+    pins: "package.json",
+    install: "npm install --no-package-lock --no-audit --no-fund",
     build: "npm run build",
 };
 
@@ -123,8 +123,11 @@ impl Example {
     async fn run(&self) {
         let sink = Sink::start().await;
         let wasm = fs::read(self.dir().join("build/ticket.wasm")).unwrap();
-        let setup =
-            Setup::new().sink(&sink).env("GITHUB_SECRET", GITHUB_SECRET).guest("ticket", &wasm).config(TICKETS);
+        let setup = Setup::new()
+            .sink(&sink)
+            .env("GITHUB_SECRET", GITHUB_SECRET)
+            .guest("ticket", &wasm)
+            .config(TICKETS);
         // It compiles the plugin, which takes longer than a gateway is waited for; a start finds that in the cache.
         let checked = setup.run(&["check", "--config", setup.config_file().to_str().unwrap()]);
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
