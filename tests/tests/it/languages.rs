@@ -25,7 +25,8 @@ struct Example {
 const JAVASCRIPT: Example = Example {
     folder: "javascript",
     pins: "package.json",
-    install: "npm install --no-package-lock --no-audit --no-fund",
+    // Over an older installation npm leaves a part of it out.
+    install: "rm -rf node_modules && npm install --no-package-lock --no-audit --no-fund",
     build: "npm run build",
 };
 
