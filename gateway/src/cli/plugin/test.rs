@@ -15,7 +15,9 @@ use super::{
     case::{Case, Subject},
     diff::diff,
     json::Json,
-    outcome, step, unusable,
+    outcome,
+    step::{self, Lives},
+    unusable,
 };
 use crate::{
     cli::output::{print, printable},
@@ -35,6 +37,9 @@ pub struct TestArgs {
     /// The step's config for cases that have no `config.json`: JSON in braces, or a file of JSON or TOML.
     #[arg(long, value_name = "FILE|JSON")]
     config: Option<String>,
+    /// As the config's `isolation`: whether every case has an instance of its own, or instances are kept.
+    #[arg(long, value_enum, default_value_t)]
+    isolation: Lives,
     /// Write what comes of the cases into their `expected.json`.
     #[arg(long)]
     update: bool,
@@ -47,7 +52,8 @@ pub struct TestArgs {
 pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let cases = Case::all(&cases_dir(args)?)?;
     let config = step::config(args.config.as_deref())?;
-    let mut bench = Bench { file: file(&args.plugin)?, host: step::host()?, loaded: HashMap::new() };
+    let file = file(&args.plugin)?;
+    let mut bench = Bench { file, lives: args.isolation, host: step::host()?, loaded: HashMap::new() };
     let mut tally = Tally::default();
     for case in &cases {
         let made = bench.run(case, case.config.as_ref().unwrap_or(&config))?;
@@ -87,6 +93,7 @@ fn file(plugin: &Path) -> anyhow::Result<PathBuf> {
 /// The plugin under test, loaded once for each config and use.
 struct Bench {
     file: PathBuf,
+    lives: Lives,
     host: PluginHost,
     loaded: HashMap<String, Loaded>,
 }
@@ -114,7 +121,7 @@ impl Bench {
         if let Some(loaded) = self.loaded.get(&key) {
             return Ok(loaded.clone());
         }
-        let loaded = match step::load(&self.host, &self.file, config, role) {
+        let loaded = match step::load(&self.host, &self.file, self.lives, config, role) {
             Ok(plugin) => Ok(plugin),
             Err(PluginError::Config { reason, .. }) => Err(reason),
             Err(error @ PluginError::Read { .. }) => return Err(unusable(Chain(&error).to_string())),
@@ -189,7 +196,7 @@ mod tests {
         let plugin = dir.path().join("guest.wasm");
         fs::write(&plugin, fixtures::filter("(call $drop)")).unwrap();
         let cases = Some(dir.path().join("cases"));
-        (dir, TestArgs { plugin, cases, config: None, update: false })
+        (dir, TestArgs { plugin, cases, config: None, isolation: Lives::Event, update: false })
     }
 
     fn code(args: &TestArgs) -> ExitCode {
