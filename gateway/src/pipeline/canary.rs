@@ -154,7 +154,7 @@ fn load(
 }
 
 /// What metrics call it.
-pub(super) fn name(mode: CanaryMode) -> &'static str {
+fn name(mode: CanaryMode) -> &'static str {
     match mode {
         CanaryMode::Share(_) => "share",
         CanaryMode::Shadow => "shadow",
@@ -163,7 +163,7 @@ pub(super) fn name(mode: CanaryMode) -> &'static str {
 
 /// A number from 0 up to 1 that an event draws for a plugin: the same in every step, attempt, replay and version of
 /// Sluice, so that no event goes to and fro between two versions of a plugin. Whoever raises a share adds to it.
-fn lot(plugin: &str, event: EventId) -> f64 {
+pub(super) fn lot(plugin: &str, event: EventId) -> f64 {
     let digest = Sha256::new().chain_update(event.as_bytes()).chain_update(plugin).finalize();
     let [a, b, c, d, ..] = <[u8; 32]>::from(digest);
     f64::from(u32::from_be_bytes([a, b, c, d])) / 2_f64.powi(32)

@@ -75,7 +75,7 @@ fn is_dropped(outcome: &Outcome) -> bool {
     matches!(outcome.verdict, Ok(Verdict::Drop { .. }))
 }
 
-/// Which of the first `count` calls of a run the canary made.
+/// Of each call of a run, whether the canary made it.
 fn by_canary(outcome: &Outcome) -> Vec<bool> {
     let canary = |entry: &TrailEntry| matches!(entry, TrailEntry::Step { canary: true, .. });
     outcome.trail.iter().map(canary).collect()
@@ -212,7 +212,9 @@ async fn shadow_decides_nothing_and_what_it_does_otherwise_is_listed() {
 #[tokio::test]
 async fn shadow_that_does_the_same_differs_in_nothing() {
     let bench = Bench::new();
-    let same = transform("(call $message (i32.const 0) (local.get $ptr) (local.get $len)) (call $messages (i32.const 1))");
+    let same = transform(
+        "(call $message (i32.const 0) (local.get $ptr) (local.get $len)) (call $messages (i32.const 1))",
+    );
     // The same with a byte of its own data behind it.
     let padded = [&same[..], &[0, 2, 1, 120]].concat();
     let pipeline = bench.build(&bench.route(&same, &padded, CanaryMode::Shadow), None).unwrap();
@@ -254,8 +256,7 @@ async fn slow_shadow_holds_nothing_up_and_skips_what_it_cannot_see() {
     let bench = Bench::new();
     let pipeline = bench.filters(KEEP, SPIN, CanaryMode::Shadow);
     for _ in 0..200 {
-        let run = pipeline.run(&event("{}"), 1);
-        assert!(run.await.verdict.is_ok());
+        assert!(pipeline.run(&event("{}"), 1).await.verdict.is_ok());
     }
     let figures = canary(&pipeline).figures();
     assert_eq!(figures.current.keep, 200);
@@ -268,9 +269,8 @@ async fn slow_shadow_holds_nothing_up_and_skips_what_it_cannot_see() {
 #[tokio::test]
 async fn figures_outlive_a_reload_that_leaves_both_as_they_are() {
     let bench = Bench::new();
-    let route = |share, candidate: &str| {
-        bench.route(&filter(KEEP), &filter(candidate), CanaryMode::Share(share))
-    };
+    let route =
+        |share, candidate: &str| bench.route(&filter(KEEP), &filter(candidate), CanaryMode::Share(share));
     let before = bench.build(&route(0.5, DROP), None).unwrap();
     before.run(&event_of(0.5, true, &before), 1).await.verdict.unwrap();
     let after = bench.build(&route(0.9, DROP), Some(&before)).unwrap();
