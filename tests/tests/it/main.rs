@@ -23,6 +23,9 @@ mod reload;
 /// Hostile plugins.
 mod plugins;
 
+/// New versions of plugins, tried out beside those in force.
+mod canaries;
+
 /// The journal's directory: in use, damaged, reopened.
 mod journal;
 
