@@ -597,7 +597,7 @@ pub enum PluginError {
     OtherKind { plugin: Arc<str>, kinds: [Kind; 2] },
     /// What is tried out beside the plugin.
     #[error("canary of plugin `{plugin}`")]
-    Canary { plugin: Arc<str>, source: Box<PluginError> },
+    Canary { plugin: Arc<str>, source: Box<Self> },
     #[error("plugin `{plugin}` does not export `lifecycle` of sluice:plugin")]
     NoLifecycle { plugin: Arc<str> },
     #[error(
