@@ -186,8 +186,9 @@ impl UseError {
 
     fn mistake(&self) -> Mistake {
         if self.source.is_of_file() {
-            let message = Chain(&self.source).to_string();
-            return Mistake { message, about: About::File(self.plugin.clone()) };
+            let (message, plugin) = (Chain(&self.source).to_string(), self.plugin.clone());
+            let about = if self.source.is_of_canary() { About::Canary(plugin) } else { About::File(plugin) };
+            return Mistake { message, about };
         }
         let path = self.source.config_path().map(str::to_owned);
         let about = About::Config { route: self.route.clone(), used: self.used, path };

@@ -219,6 +219,9 @@ pub enum TrailEntry {
     Step {
         at: Timestamp,
         plugin: String,
+        /// It was the plugin's canary that ran, in its place.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        canary: bool,
         micros: u64,
         /// `keep`, `drop`, `messages`, or the kind of failure: `invalid`, `retry`, `config`, `other`, `trap`,
         /// `time-limit`, `memory-limit`, `output-limit`, `wait-limit`.

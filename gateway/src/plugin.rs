@@ -108,6 +108,8 @@ pub struct Plugin {
     file: PathBuf,
     sha256: [u8; 32],
     limits: config::Limits,
+    /// What it is loaded for. A [shadow](Role::Shadow) changes nothing but itself.
+    role: Role,
     granted: Arc<Granted>,
     isolation: Isolation,
     /// The step's config as JSON.
@@ -182,13 +184,14 @@ impl PluginHost {
             file: plugin.file.clone(),
             sha256: source.digest,
             limits: plugin.limits,
-            granted: Granted::new(plugin, self.services.as_ref()),
+            granted: Granted::new(plugin, role, self.services.as_ref()),
+            role,
             isolation: plugin.isolation,
             config: step_config,
             program,
             runtime,
             keeper: Keeper::of(plugin.isolation, heavy, resident),
-            counters: self.counters(&plugin.name),
+            counters: self.counters(&plugin.name, role),
         }))
     }
 
@@ -224,7 +227,11 @@ impl PluginHost {
         Ok(checked.kind)
     }
 
-    fn counters(&self, plugin: &Arc<str>) -> Arc<Counters> {
+    fn counters(&self, plugin: &Arc<str>, role: Role) -> Arc<Counters> {
+        if role == Role::Shadow {
+            // Shown nowhere: the plugin in force counts the same events.
+            return Arc::new(Counters::new(plugin.clone(), Family::default()));
+        }
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Counters::new(plugin.clone(), self.counts.clone()));
         counters.entry(plugin.clone()).or_insert_with(new).clone()
@@ -350,10 +357,11 @@ impl Plugin {
         &self.sha256
     }
 
-    /// Whether it has the other's name and does the same: the same file, with the same config, limits and grants.
+    /// Whether it has the other's name and does the same: the same file, with the same config, limits and grants, for
+    /// the same purpose.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.name, &self.sha256, &self.config) == (&other.name, &other.sha256, &other.config)
-            && (self.limits, self.isolation) == (other.limits, other.isolation)
+            && (self.limits, self.isolation, self.role) == (other.limits, other.isolation, other.role)
             && self.granted.grants() == other.granted.grants()
     }
 
@@ -443,6 +451,9 @@ impl Plugin {
 pub enum Role {
     /// A step of a pipeline.
     Step,
+    /// A candidate beside a step's plugin, of which nothing is delivered. It must leave no trace with others: it counts
+    /// nothing, sends nothing, and writes nothing into the plugin's store.
+    Shadow,
     /// A step that runs before the journal.
     EdgeStep,
     /// A route's proof of origin.
@@ -456,7 +467,7 @@ pub enum Role {
 impl Role {
     fn check(self, plugin: &config::Plugin, kind: Kind) -> Result<(), PluginError> {
         let fits = match self {
-            Self::Step => matches!(kind, Kind::Filter | Kind::Transform),
+            Self::Step | Self::Shadow => matches!(kind, Kind::Filter | Kind::Transform),
             Self::EdgeStep => kind == Kind::Filter,
             Self::Verify => kind == Kind::Verify,
             Self::Batch => kind == Kind::Batch,
@@ -468,7 +479,7 @@ impl Role {
     /// What takes which kinds.
     fn takes(self) -> &'static str {
         match self {
-            Self::Step => "a pipeline takes filters and transforms",
+            Self::Step | Self::Shadow => "a pipeline takes filters and transforms",
             Self::EdgeStep => "a step with `at = \"edge\"` is a filter",
             Self::Verify => "`verify` takes plugins that export `verify`",
             Self::Batch => "`batch` takes plugins that export `batch`",
@@ -669,6 +680,15 @@ pub enum PluginError {
     ManyKinds { plugin: Arc<str>, kinds: [Kind; 2] },
     #[error("plugin `{plugin}` exports `{}`, but {}", kind.interface(), role.takes())]
     Role { plugin: Arc<str>, kind: Kind, role: Role },
+    #[error(
+        "plugin `{plugin}` exports `{}`, the one that it is to replace exports `{}`; make it a plugin of its own",
+        kinds[1].interface(),
+        kinds[0].interface()
+    )]
+    OtherKind { plugin: Arc<str>, kinds: [Kind; 2] },
+    /// What is tried out beside the plugin.
+    #[error("canary of plugin `{plugin}`")]
+    Canary { plugin: Arc<str>, source: Box<Self> },
     #[error("plugin `{plugin}` does not export `lifecycle` of sluice:plugin")]
     NoLifecycle { plugin: Arc<str> },
     #[error(
@@ -689,12 +709,25 @@ pub enum PluginError {
 impl PluginError {
     /// Whether it is the file's fault, whatever a route uses it for.
     pub fn is_of_file(&self) -> bool {
-        !matches!(self, Self::Config { .. } | Self::Configure { .. } | Self::Start { .. } | Self::Role { .. })
+        match self {
+            Self::Canary { source, .. } => source.is_of_file(),
+            Self::Config { .. } | Self::Configure { .. } | Self::Start { .. } | Self::Role { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// Whether it is about what is tried out beside the plugin.
+    pub fn is_of_canary(&self) -> bool {
+        matches!(self, Self::Canary { .. })
     }
 
     /// What of its config a plugin refuses, as `rules[1].name`, if it says so in the way that the SDK does.
     pub fn config_path(&self) -> Option<&str> {
-        let Self::Config { reason, .. } = self else { return None };
+        let reason = match self {
+            Self::Config { reason, .. } => reason,
+            Self::Canary { source, .. } => return source.config_path(),
+            _ => return None,
+        };
         reason.strip_prefix('`')?.split_once("`: ").map(|(path, _)| path)
     }
 

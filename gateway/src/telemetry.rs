@@ -74,6 +74,25 @@ pub struct PluginOutcomeLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CanaryLabels {
+    pub route: Arc<str>,
+    pub plugin: Arc<str>,
+    /// `share` or `shadow`.
+    pub mode: &'static str,
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DifferenceLabels {
+    pub route: Arc<str>,
+    pub plugin: Arc<str>,
+    /// `shadow`.
+    pub mode: &'static str,
+    /// What differs, e.g. `body`.
+    pub what: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct PluginCountLabels {
     pub plugin: Arc<str>,
     pub name: String,
@@ -133,6 +152,10 @@ pub struct Metrics {
     /// What plugins asked of `kv` and `http`.
     pub plugin_grants: Family<GrantLabels, Counter>,
     pub plugin_quarantines: Family<PluginLabels, Counter>,
+    pub canary_outcomes: Family<CanaryLabels, Counter>,
+    pub canary_differences: Family<DifferenceLabels, Counter>,
+    pub canary_seconds: Histograms<PluginLabels>,
+    pub canary_quarantines: Family<PluginLabels, Counter>,
     plugin_quarantined: Family<PluginLabels, Gauge>,
     /// The steps that `plugin_quarantined` shows.
     quarantined_shown: Mutex<BTreeSet<PluginLabels>>,
@@ -171,6 +194,10 @@ impl Metrics {
             plugin_counts: Family::default(),
             plugin_grants: Family::default(),
             plugin_quarantines: Family::default(),
+            canary_outcomes: Family::default(),
+            canary_differences: Family::default(),
+            canary_seconds: Family::new_with_constructor(plugin_time),
+            canary_quarantines: Family::default(),
             plugin_quarantined: Family::default(),
             quarantined_shown: Mutex::default(),
             attempts: Family::default(),
@@ -249,6 +276,23 @@ impl Metrics {
             "plugin_quarantines",
             "How often a plugin was quarantined",
             self.plugin_quarantines.clone(),
+        );
+        r.register("plugin_canary", "Calls of canaries by outcome", self.canary_outcomes.clone());
+        r.register(
+            "plugin_canary_differences",
+            "What canaries did otherwise than the plugin in force",
+            self.canary_differences.clone(),
+        );
+        r.register_with_unit(
+            "plugin_canary",
+            "Time of one call of a canary",
+            Unit::Seconds,
+            self.canary_seconds.clone(),
+        );
+        r.register(
+            "plugin_canary_quarantines",
+            "How often a canary was quarantined",
+            self.canary_quarantines.clone(),
         );
         r.register("delivery_attempts", "Delivery attempts by outcome", self.attempts.clone());
         r.register_with_unit(
@@ -405,6 +449,10 @@ mod tests {
             plugin_counts,
             plugin_grants,
             plugin_quarantines,
+            canary_outcomes,
+            canary_differences,
+            canary_seconds,
+            canary_quarantines,
             plugin_quarantined,
             quarantined_shown: _,
             attempts,
@@ -439,6 +487,13 @@ mod tests {
         let labels = PluginLabels { route: Arc::clone(&route), plugin: Arc::clone(&plugin) };
         plugin_seconds.get_or_create(&labels).observe(1.0);
         plugin_quarantines.get_or_create(&labels).inc();
+        canary_seconds.get_or_create(&labels).observe(1.0);
+        canary_quarantines.get_or_create(&labels).inc();
+        let (mode, what) = ("shadow", "body");
+        let (r, p) = (Arc::clone(&route), Arc::clone(&plugin));
+        canary_outcomes.get_or_create(&CanaryLabels { route: r, plugin: p, mode, outcome }).inc();
+        let (r, p) = (Arc::clone(&route), Arc::clone(&plugin));
+        canary_differences.get_or_create(&DifferenceLabels { route: r, plugin: p, mode, what }).inc();
         plugin_quarantined.get_or_create(&labels).set(1);
         plugin_counts
             .get_or_create(&PluginCountLabels { plugin: Arc::clone(&plugin), name: "n".into() })

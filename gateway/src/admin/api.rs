@@ -195,7 +195,7 @@ pub struct PluginList {
 }
 
 /// A plugin as it is loaded.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginStatus {
     pub name: String,
     /// `filter` or `transform`.
@@ -207,13 +207,78 @@ pub struct PluginStatus {
 }
 
 /// A plugin's place on a route.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginStep {
     pub route: String,
     /// Its place in the route's pipeline, from 1.
     pub step: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Quarantined>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryStatus>,
+}
+
+/// What is tried out beside a step's plugin, and what has come of both since.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct CanaryStatus {
+    pub file: String,
+    /// Of the file as it was loaded, in hex.
+    pub sha256: String,
+    #[serde(flatten)]
+    pub mode: CanaryMode,
+    /// While it is in quarantine, the plugin in force handles all events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<Quarantined>,
+    pub current: Calls,
+    pub candidate: Calls,
+    /// Messages that a shadow was too slow to see.
+    pub skipped: u64,
+    /// Calls of a shadow in which something differed.
+    pub differences: u64,
+    /// The last of them, the newest first.
+    pub last_differences: Vec<Differing>,
+}
+
+/// What a candidate gets to see.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "kebab-case")]
+pub enum CanaryMode {
+    /// It handles this part of the events.
+    Share { share: f64 },
+    /// It sees a copy of every event.
+    Shadow,
+}
+
+/// Calls by what came of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// All of them.
+    pub calls: u64,
+    pub keep: u64,
+    pub drop: u64,
+    /// Those that made messages.
+    pub messages: u64,
+    pub errors: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_micros: Option<u64>,
+}
+
+/// A call in which a shadow did not do what the plugin in force did.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differing {
+    pub event: EventId,
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    pub differences: Vec<Difference>,
+}
+
+/// What differed, with what either said, in short.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// `error`, `verdict`, `reason`, `messages`, `body`, `headers`, `destinations`, `key` or `attributes`.
+    pub what: String,
+    pub current: String,
+    pub candidate: String,
 }
 
 /// A plugin that is not called any more.
@@ -242,6 +307,9 @@ pub struct Status {
     pub status: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<Degraded>,
+    /// Canaries in quarantine: only a warning, since the plugin in force handles all events meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined_canaries: Vec<Degraded>,
 }
 
 /// A plugin on a route that is in quarantine. Whoever asks needs no token for this, so it says no more.
@@ -351,6 +419,8 @@ enum LineShape {
         #[serde(with = "rfc3339")]
         at: Timestamp,
         plugin: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        canary: bool,
         micros: u64,
         outcome: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,13 +10,17 @@ use axum::{
 
 use super::{
     Admin,
-    api::{PluginList, PluginStatus, PluginStep, Quarantined, Resumed},
+    api::{
+        Calls, CanaryMode, CanaryStatus, Difference, Differing, PluginList, PluginStatus, PluginStep,
+        Quarantined, Resumed,
+    },
     query,
     refusal::Refusal,
 };
 use crate::{
+    config,
     generation::Generation,
-    pipeline::{Held, StepStatus},
+    pipeline::{self, Canary, Held, StepStatus, Tally},
 };
 
 pub(super) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<PluginList>, Refusal> {
@@ -46,7 +50,8 @@ fn loaded(generation: &Generation) -> PluginList {
         let name = step.plugin.name().to_string();
         let status = plugins.entry(name).or_insert_with(|| status(&step));
         let (route, number) = (route.to_string(), step.number);
-        status.steps.push(PluginStep { route, step: number, quarantined: step.quarantined.map(shown) });
+        let (quarantined, canary) = (step.quarantined.map(shown), step.canary.map(tried_out));
+        status.steps.push(PluginStep { route, step: number, quarantined, canary });
     }
     PluginList { plugins: plugins.into_values().collect() }
 }
@@ -64,4 +69,37 @@ fn status(step: &StepStatus<'_>) -> PluginStatus {
 fn shown(held: Held) -> Quarantined {
     let Held { since, reason, probe } = held;
     Quarantined { since, reason, probe }
+}
+
+fn tried_out(canary: &Canary) -> CanaryStatus {
+    let figures = canary.figures();
+    CanaryStatus {
+        file: canary.plugin().file().display().to_string(),
+        sha256: hex::encode(canary.plugin().sha256()),
+        mode: match canary.mode() {
+            config::CanaryMode::Share(share) => CanaryMode::Share { share },
+            config::CanaryMode::Shadow => CanaryMode::Shadow,
+        },
+        quarantined: canary.quarantined().map(shown),
+        current: calls(&figures.current),
+        candidate: calls(&figures.candidate),
+        skipped: figures.skipped,
+        differences: figures.differences,
+        last_differences: figures.last.into_iter().map(differing).collect(),
+    }
+}
+
+fn calls(tally: &Tally) -> Calls {
+    let Tally { keep, drop, messages, errors, time: _ } = *tally;
+    let mean_micros = tally.mean().and_then(|mean| u64::try_from(mean.as_micros()).ok());
+    Calls { calls: tally.calls(), keep, drop, messages, errors, mean_micros }
+}
+
+fn differing(call: pipeline::Differing) -> Differing {
+    let pipeline::Differing { event, at, differences } = call;
+    let shown = |pipeline::Difference { what, current, candidate }| {
+        let what = what.name().to_owned();
+        Difference { what, current, candidate }
+    };
+    Differing { event, at, differences: differences.into_iter().map(shown).collect() }
 }

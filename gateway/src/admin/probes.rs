@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     generation::Generation,
+    pipeline::{Held, StepStatus},
     telemetry::{CONTENT_TYPE, PluginLabels},
 };
 
 pub(super) async fn healthz() -> Json<Status> {
-    Json(Status { status: "ok".to_owned(), quarantined: Vec::new() })
+    Json(Status { status: "ok".to_owned(), quarantined: Vec::new(), quarantined_canaries: Vec::new() })
 }
 
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Result<Json<Status>, Refusal> {
@@ -24,14 +25,16 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Result<Json<Statu
     }
     admin.control.readiness().map_err(|reason| Refusal::NotReady { reason })?;
     // The other routes are served, and this one's events are taken in: no reason to send senders elsewhere.
-    let quarantined = degraded(&admin.current.load());
+    let generation = admin.current.load();
+    let quarantined = degraded(&generation, |step| step.quarantined.clone());
+    let quarantined_canaries = degraded(&generation, |step| step.canary?.quarantined());
     let status = if quarantined.is_empty() { "ready" } else { "degraded" };
-    Ok(Json(Status { status: status.to_owned(), quarantined }))
+    Ok(Json(Status { status: status.to_owned(), quarantined, quarantined_canaries }))
 }
 
-fn degraded(generation: &Generation) -> Vec<Degraded> {
+fn degraded(generation: &Generation, held: impl Fn(&StepStatus<'_>) -> Option<Held>) -> Vec<Degraded> {
     let steps = generation.steps().filter_map(|(route, step)| {
-        let since = step.quarantined?.since;
+        let since = held(&step)?.since;
         Some(Degraded { route: route.to_string(), plugin: step.plugin.name().to_string(), since })
     });
     steps.collect()

@@ -302,6 +302,7 @@ pub(crate) fn trail() -> Vec<TrailEntry> {
         TrailEntry::Step {
             at: NOW + Duration::from_millis(2),
             plugin: "issue-filter".into(),
+            canary: false,
             micros: 38,
             outcome: "keep".into(),
             detail: None,

@@ -11,6 +11,8 @@ mod bench;
 
 mod build;
 
+mod canary;
+
 mod case;
 
 mod diff;
@@ -45,6 +47,8 @@ pub enum PluginCommand {
     Bench(bench::BenchArgs),
     /// Lists the plugins that a running gateway has loaded, and which of them are in quarantine.
     List(list::ListArgs),
+    /// Tells how the canary of a plugin does beside the one in force, and what it does otherwise.
+    Canary(canary::CanaryArgs),
     /// Calls a plugin again that is in quarantine.
     Resume(resume::ResumeArgs),
 }
@@ -63,6 +67,7 @@ pub fn run(command: PluginCommand) -> ExitCode {
         PluginCommand::Test(args) => test::test(&args),
         PluginCommand::Bench(args) => bench::bench(&args),
         PluginCommand::List(args) => return block_on(success(list::list(args))),
+        PluginCommand::Canary(args) => return block_on(success(canary::canary(args))),
         PluginCommand::Resume(args) => return block_on(success(resume::resume(args))),
     };
     done.unwrap_or_else(|failure| {

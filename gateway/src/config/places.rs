@@ -26,6 +26,8 @@ pub enum About {
     Whole,
     /// The file of the plugin of this name.
     File(Arc<str>),
+    /// The file that is tried out beside the plugin of this name.
+    Canary(Arc<str>),
     /// The config that a route gives to a plugin; what of it, if `path` says so: `rules[1].name`.
     Config { route: Arc<str>, used: Use, path: Option<String> },
 }
@@ -45,6 +47,8 @@ pub struct Places {
     source: Arc<Source>,
     /// By the plugin's name.
     files: BTreeMap<Arc<str>, Range<usize>>,
+    /// Likewise, of the files that are tried out.
+    canaries: BTreeMap<Arc<str>, Range<usize>>,
     uses: HashMap<(Arc<str>, Use), Place>,
 }
 
@@ -63,6 +67,10 @@ impl Places {
 
     pub(super) fn add_file(&mut self, plugin: Arc<str>, place: Range<usize>) {
         self.files.insert(plugin, place);
+    }
+
+    pub(super) fn add_canary(&mut self, plugin: Arc<str>, place: Range<usize>) {
+        self.canaries.insert(plugin, place);
     }
 
     pub(super) fn add_uses(&mut self, route: &Arc<str>, uses: Vec<(Use, Place)>) {
@@ -88,6 +96,7 @@ impl Places {
         match about {
             About::Whole => None,
             About::File(plugin) => self.files.get(plugin).cloned(),
+            About::Canary(plugin) => self.canaries.get(plugin).cloned(),
             About::Config { route, used, path } => {
                 let Place { plugin, config } = self.uses.get(&(route.clone(), *used))?;
                 let config =

@@ -232,6 +232,7 @@ impl Run<'_> {
             outcome: error.map_or(FOLDED, CallError::outcome).to_owned(),
             detail: error.map(ToString::to_string),
             log,
+            canary: false,
         }
     }
 
@@ -243,6 +244,7 @@ impl Run<'_> {
             outcome: "drop".to_owned(),
             detail: Some("left out of the batch".to_owned()),
             log: Vec::new(),
+            canary: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{quarantine::PROBE, tests::route, *};
 use crate::{
     clock::ManualClock,
+    config::{OnError, WhileQuarantined},
     plugin::fixtures::{Rig, event, filter},
 };
 

@@ -1,11 +1,15 @@
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::*;
+use super::{
+    step::{MAX_TRAIL, MAX_TRAIL_LOG, inherit, said},
+    *,
+};
 use crate::{
     clock::{ManualClock, Timestamp},
+    config::OnError,
     plugin::{
-        Kind,
+        Kind, Role,
         fixtures::{Rig, Wat, event, filter, transform},
     },
 };

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use prometheus_client::metrics::{counter::Counter, family::Family};
 
 use super::{
+    Role,
     bindings::{http, kv},
     guest::Guest,
     outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse},
@@ -40,16 +41,19 @@ pub(super) struct Granted {
     grants: config::Grants,
     /// The plugin's limit, of which responses may take a part.
     memory: usize,
+    /// It may look and change nothing: what it did to others would be done twice.
+    is_shadow: bool,
     /// `None`: nobody serves it here, in the tools for authors.
     services: Option<Services>,
 }
 
 impl Granted {
-    pub(super) fn new(plugin: &config::Plugin, services: Option<&Services>) -> Arc<Self> {
+    pub(super) fn new(plugin: &config::Plugin, role: Role, services: Option<&Services>) -> Arc<Self> {
         Arc::new(Self {
             plugin: plugin.name.clone(),
             grants: plugin.grants.clone(),
             memory: plugin.limits.memory,
+            is_shadow: role == Role::Shadow,
             services: services.cloned(),
         })
     }
@@ -59,13 +63,16 @@ impl Granted {
     }
 
     /// The values of this plugin on `route`, if it may have any.
-    fn shelf(&self, route: &Arc<str>) -> Result<Shelf, kv::KvError> {
+    fn shelf(&self, route: &Arc<str>, purpose: Purpose) -> Result<Shelf, kv::KvError> {
         let Some(max_bytes) = self.grants.kv else {
             return Err(kv::KvError::Denied(format!(
                 "the config grants it no `kv`; add `grants = {{ kv = \"1MiB\" }}` to [plugins.{}]",
                 self.plugin
             )));
         };
+        if self.is_shadow && purpose == Purpose::Change {
+            return Err(kv::KvError::Denied(shadowed("stores nothing")));
+        }
         let services = self.services.as_ref().ok_or_else(|| kv::KvError::Denied(unserved("kv")))?;
         let (plugin, route) = (self.plugin.clone(), route.clone());
         Ok(Shelf {
@@ -83,6 +90,9 @@ impl Granted {
                 self.plugin
             )));
         }
+        if self.is_shadow {
+            return Err(http::HttpError::Denied(shadowed("sends nothing")));
+        }
         let services = self.services.as_ref().ok_or_else(|| http::HttpError::Denied(unserved("http")))?;
         let response =
             services.outbound.send(&self.plugin, &self.grants.http, self.memory, request.into()).await?;
@@ -97,11 +107,22 @@ impl Granted {
     }
 }
 
+/// What a plugin wants with its values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Look,
+    Change,
+}
+
 /// A plugin's values on a route, now.
 struct Shelf {
     store: Arc<dyn KvStore>,
     space: KvSpace,
     now: Timestamp,
+}
+
+fn shadowed(what: &str) -> String {
+    format!("a shadow {what}: the plugin in force does")
 }
 
 fn unserved(what: &str) -> String {
@@ -116,6 +137,7 @@ impl Guest {
     /// Does something with the values of the call's route.
     async fn with_shelf<T, F>(
         &mut self,
+        purpose: Purpose,
         ask: impl FnOnce(Shelf) -> F + Send,
     ) -> wasmtime::Result<Result<T, kv::KvError>>
     where
@@ -124,7 +146,7 @@ impl Guest {
         let Some((granted, route)) = self.granted() else {
             return Ok(Err(kv::KvError::Denied(configuring("kv"))));
         };
-        let done = match granted.shelf(&route) {
+        let done = match granted.shelf(&route, purpose) {
             Ok(shelf) => {
                 self.wait_for(ask(shelf)).await.inspect_err(|_| granted.count("kv", "wait-limit"))?
             }
@@ -140,7 +162,7 @@ impl Guest {
 
 impl kv::Host for Guest {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, kv::KvError>> {
-        self.with_shelf(|Shelf { store, space, now }| async move {
+        self.with_shelf(Purpose::Look, |Shelf { store, space, now }| async move {
             Ok(store.get(&space, &KvKey::new(key)?, now).await?.map(Vec::from))
         })
         .await
@@ -152,7 +174,7 @@ impl kv::Host for Guest {
         value: Vec<u8>,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<(), kv::KvError>> {
-        self.with_shelf(|Shelf { store, space, now }| async move {
+        self.with_shelf(Purpose::Change, |Shelf { store, space, now }| async move {
             let (key, value) = (KvKey::new(key)?, KvValue::new(value)?);
             store.set(&space, &key, value, ttl_ms.map(Duration::from_millis), now).await
         })
@@ -160,7 +182,7 @@ impl kv::Host for Guest {
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<bool, kv::KvError>> {
-        self.with_shelf(|Shelf { store, space, now }| async move {
+        self.with_shelf(Purpose::Change, |Shelf { store, space, now }| async move {
             store.delete(&space, &KvKey::new(key)?, now).await
         })
         .await
@@ -172,7 +194,7 @@ impl kv::Host for Guest {
         by: i64,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<i64, kv::KvError>> {
-        self.with_shelf(|Shelf { store, space, now }| async move {
+        self.with_shelf(Purpose::Change, |Shelf { store, space, now }| async move {
             store.add(&space, &KvKey::new(key)?, by, ttl_ms.map(Duration::from_millis), now).await
         })
         .await

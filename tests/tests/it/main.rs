@@ -29,6 +29,9 @@ mod plugins;
 /// What plugins are granted: `kv` and `http`.
 mod grants;
 
+/// New versions of plugins, tried out beside those in force.
+mod canaries;
+
 /// The journal's directory: in use, damaged, reopened.
 mod journal;
 

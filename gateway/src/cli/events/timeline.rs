@@ -87,9 +87,10 @@ fn elapsed(time: Duration) -> String {
 
 fn happening(entry: &TrailEntry) -> (Timestamp, Vec<String>) {
     match entry {
-        TrailEntry::Step { at, plugin, micros, outcome, detail, log } => {
+        TrailEntry::Step { at, plugin, canary, micros, outcome, detail, log } => {
             let detail = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-            let mut lines = vec![format!("plugin {plugin} took {micros} µs and said {outcome}{detail}")];
+            let who = if *canary { "canary of plugin" } else { "plugin" };
+            let mut lines = vec![format!("{who} {plugin} took {micros} µs and said {outcome}{detail}")];
             lines.extend(log.iter().map(|line| format!("  log: {line}")));
             (*at, lines)
         }
@@ -205,6 +206,20 @@ not delivered
   tracker #0, after 2 attempts: dead since 2026-03-01T12:00:05.000Z: schedule ended
 ";
         assert_eq!(render(&record()), expected);
+    }
+
+    #[test]
+    fn canary_that_ran_in_the_place_of_its_plugin_is_told() {
+        let entry = TrailEntry::Step {
+            at: NOW,
+            plugin: "redact".into(),
+            canary: true,
+            micros: 38,
+            outcome: "keep".into(),
+            detail: None,
+            log: Vec::new(),
+        };
+        assert_eq!(happening(&entry).1, ["canary of plugin redact took 38 µs and said keep"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `sluice plugin list`: which plugins a running gateway has loaded.
 
+use super::canary;
 use crate::{
-    admin::api::{PluginList, PluginStatus, PluginStep},
+    admin::api::{CanaryStatus, PluginList, PluginStatus, PluginStep},
     cli::{
         connection::{Connection, ConnectionArgs},
         output::{print, print_json, table},
@@ -32,7 +33,40 @@ fn readable(list: &PluginList) -> String {
     let steps = list.plugins.iter().flat_map(|plugin| plugin.steps.iter().map(move |step| (plugin, step)));
     let rows: Vec<_> = steps.clone().map(|(plugin, step)| row(plugin, step)).collect();
     let text = table(["PLUGIN", "KIND", "SHA256", "ROUTE", "STEP", "QUARANTINED"], &rows);
-    steps.filter_map(|(plugin, step)| why(plugin, step)).fold(text, |text, line| text + &line + "\n")
+    let reasons = steps.clone().filter_map(|(plugin, step)| why(plugin, step));
+    let text = reasons.fold(text, |text, line| text + &line + "\n");
+    let canaries: Vec<_> = steps.filter_map(|(plugin, step)| canary_row(plugin, step)).collect();
+    if canaries.is_empty() { text } else { text + "\n" + &table(CANARIES, &canaries) }
+}
+
+const CANARIES: [&str; 10] = [
+    "CANARY OF",
+    "FILE",
+    "SHA256",
+    "ROUTE",
+    "STEP",
+    "MODE",
+    "RUNS",
+    "FAILURES",
+    "DIFFERENCES",
+    "QUARANTINED",
+];
+
+fn canary_row(plugin: &PluginStatus, step: &PluginStep) -> Option<[String; 10]> {
+    let CanaryStatus { file, sha256, mode, quarantined, candidate, differences, .. } =
+        step.canary.as_ref()?;
+    Some([
+        plugin.name.clone(),
+        file.clone(),
+        sha256.chars().take(DIGITS).collect(),
+        step.route.clone(),
+        step.step.to_string(),
+        canary::mode(mode),
+        candidate.calls.to_string(),
+        candidate.errors.to_string(),
+        differences.to_string(),
+        quarantined.as_ref().map_or_else(|| "-".to_owned(), |held| held.since.to_string()),
+    ])
 }
 
 fn row(plugin: &PluginStatus, step: &PluginStep) -> [String; 6] {
@@ -52,13 +86,50 @@ fn why(plugin: &PluginStatus, step: &PluginStep) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{admin::api::Quarantined, clock::Timestamp};
+    use crate::{
+        admin::api::{Calls, CanaryMode, Quarantined},
+        clock::Timestamp,
+    };
+
+    #[test]
+    fn canaries_are_listed_below() {
+        let calls = |calls, errors| Calls { calls, keep: 0, drop: 0, messages: 0, errors, mean_micros: None };
+        let canary = CanaryStatus {
+            file: "redact-2.wasm".to_owned(),
+            sha256: "cd".repeat(32),
+            mode: CanaryMode::Share { share: 0.05 },
+            quarantined: None,
+            current: calls(95, 0),
+            candidate: calls(5, 2),
+            skipped: 0,
+            differences: 0,
+            last_differences: Vec::new(),
+        };
+        let step = PluginStep { route: "a".to_owned(), step: 1, quarantined: None, canary: Some(canary) };
+        let plugin = PluginStatus {
+            name: "redact".to_owned(),
+            kind: "transform".to_owned(),
+            file: "redact.wasm".to_owned(),
+            sha256: "ab".repeat(32),
+            steps: vec![step],
+        };
+        let text = readable(&PluginList { plugins: vec![plugin] });
+        let last: Vec<_> = text.lines().last().unwrap().split_whitespace().collect();
+        let expected =
+            ["redact", "redact-2.wasm", "cdcdcdcdcdcd", "a", "1", "share", "0.05", "5", "2", "0", "-"];
+        assert_eq!(last, expected);
+    }
 
     #[test]
     fn quarantine_is_shown_with_reason_and_way_out() {
         let since = Timestamp::from_millis(1_772_366_400_000);
         let held = Quarantined { since, reason: "trapped: x".to_owned(), probe: since };
-        let step = |route: &str, quarantined| PluginStep { route: route.to_owned(), step: 1, quarantined };
+        let step = |route: &str, quarantined| PluginStep {
+            route: route.to_owned(),
+            step: 1,
+            quarantined,
+            canary: None,
+        };
         let plugin = PluginStatus {
             name: "redact".to_owned(),
             kind: "transform".to_owned(),

@@ -38,7 +38,7 @@ impl Checker<'_> {
         let quarantine = self.quarantine(quarantine);
         let isolation = self.isolation(isolation, pool, limits.as_ref());
         let grants = self.grants(grants);
-        let canary = all(canary.map(|canary| self.canary(canary, file.as_deref())));
+        let canary = all(canary.map(|canary| self.canary(canary, &name, file.as_deref())));
         let grants = grants?;
         if let Some(wait) = wait.filter(|wait| wait.is_written() && grants.is_empty()) {
             let warning = Problem::warning("nothing is granted to the plugin that a call could wait for");
@@ -117,11 +117,19 @@ impl Checker<'_> {
         Some(Pool { calls: calls.value?.0, idle: idle?, memory })
     }
 
-    fn canary(&mut self, raw: Field<raw::Canary>, current: Option<&Path>) -> Option<Canary> {
+    fn canary(
+        &mut self,
+        raw: Field<raw::Canary>,
+        plugin: &Arc<str>,
+        current: Option<&Path>,
+    ) -> Option<Canary> {
         let span = raw.span;
         let raw::Canary { file, sha256, share, shadow } = raw.value?;
         let file = self.required(file, "file", &span, "the path of the candidate's `.wasm` file");
         let file_span = file.as_ref().map(|file| file.span.clone());
+        if let Some(span) = &file_span {
+            self.places.add_canary(plugin.clone(), span.clone());
+        }
         let file = file.and_then(|file| self.file(file, "candidate"));
         if let Some((_, span)) = file.as_deref().zip(file_span).filter(|(file, _)| Some(*file) == current) {
             let problem = Problem::error("the candidate is the file that the plugin has already");

@@ -210,7 +210,7 @@ fn delivery(event: &Event, destination: &str, state: DeliveryState) -> Delivery 
 
 fn step(at: Timestamp) -> TrailEntry {
     let (plugin, outcome) = ("filter".into(), "keep".into());
-    TrailEntry::Step { at, plugin, micros: 12, outcome, detail: None, log: Vec::new() }
+    TrailEntry::Step { at, plugin, canary: false, micros: 12, outcome, detail: None, log: Vec::new() }
 }
 
 fn attempt(at: Timestamp, number: u32) -> TrailEntry {

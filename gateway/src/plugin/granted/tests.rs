@@ -245,3 +245,16 @@ async fn waits_do_not_count_as_time_and_time_goes_on_behind_them() {
     let plugin = bench.load_with(&adder(&spins), kv(100), limits).unwrap();
     assert_eq!(plugin.call(&view("{}")).await.answer.unwrap_err().outcome(), "time-limit");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_stores_nothing() {
+    let bench = Bench::new();
+    let file = bench.dir.path().join("guest.wasm");
+    std::fs::write(&file, adder("(call $add) (call $ok)").module()).unwrap();
+    let plugin = config::Plugin { grants: kv(100), ..config::Plugin::new("guest", file) };
+    let shadow = bench.host.load(&plugin, &Value::Null, Role::Shadow).unwrap();
+    let log = shadow.call(&view("{}")).await.log;
+    assert!(log[0].contains("a shadow stores nothing"), "{log:?}");
+    let number = bench.host.load(&plugin, &Value::Null, Role::Step).unwrap();
+    assert!(number.call(&view("{}")).await.log.is_empty(), "its own plugin does");
+}
