@@ -30,9 +30,9 @@ pub(super) struct Case {
     pub(super) expected: Option<Json>,
 }
 
-const EVENT: &str = "event.json";
-const CONFIG: &str = "config.json";
-const EXPECTED: &str = "expected.json";
+pub(super) const EVENT: &str = "event.json";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const EXPECTED: &str = "expected.json";
 
 impl Case {
     /// Reads every folder in `dir` that has an `event.json`, in the order of their names.
