@@ -71,7 +71,7 @@ pub(super) async fn record(args: RecordArgs) -> anyhow::Result<ExitCode> {
     recorded.warn();
     recorded.write(&dir)?;
     if let Some(plugin) = &recorded.plugin {
-        recorded.expect(plugin, &dir)?;
+        recorded.expect(plugin, &dir).await?;
     }
     match args.gateway.json {
         true => print_json(&recorded.json(&dir)?)?,
@@ -146,10 +146,10 @@ impl Recorded {
     }
 
     /// Writes down what the plugin makes of the case as it was written.
-    fn expect(&self, plugin: &Result<Arc<Plugin>, String>, dir: &Path) -> anyhow::Result<()> {
+    async fn expect(&self, plugin: &Result<Arc<Plugin>, String>, dir: &Path) -> anyhow::Result<()> {
         let view = case::view(&dir.join(case::EVENT))?;
         let made = match plugin {
-            Ok(plugin) => outcome::of(&crate::plugin::block_on(plugin.call(&view)), None),
+            Ok(plugin) => outcome::of(&plugin.call(&view).await, None),
             Err(reason) => outcome::refused(reason),
         };
         let path = dir.join(case::EXPECTED);

@@ -1,6 +1,6 @@
 //! `sluice plugin replay`: events of a running gateway through its pipeline as it is, and with a candidate in it.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{num::NonZeroUsize, path::PathBuf, process::ExitCode};
 
 use clap::ValueEnum;
 use futures_util::{StreamExt, stream};
@@ -40,8 +40,8 @@ pub struct ReplayArgs {
     #[arg(long)]
     state: Option<EventState>,
     /// At most this many events, the newest.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value = "1000")]
+    limit: NonZeroUsize,
     /// The plugin whose place the candidate takes; needed where the route's pipeline leaves it open.
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
@@ -98,7 +98,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let state = args.state.and_then(|state| Some(state.to_possible_value()?.get_name().to_owned()));
     let wanted = Wanted { route: args.route.clone(), state, since: args.since.clone() };
-    let (mut left, mut last) = (args.limit, None);
+    let (mut left, mut last) = (args.limit.get(), None);
     while left > 0 {
         let asked = left.min(PAGE);
         let ids = source.page(&wanted, last, asked).await?;

@@ -27,8 +27,7 @@ const PARTS: [&str; 15] = [
 /// How names of secrets end.
 const ENDS: [&str; 2] = ["token", "jwt"];
 /// Names that are too short to look for in others.
-const WHOLE: [&str; 11] =
-    ["pwd", "pass", "pin", "otp", "cvv", "cvc", "auth", "sig", "ssn", "iban", "session"];
+const WHOLE: [&str; 10] = ["pwd", "pass", "pin", "otp", "cvv", "cvc", "auth", "sig", "ssn", "iban"];
 /// How the secrets of well-known services begin.
 const BEGINNINGS: [&str; 26] = [
     "ghp_",
@@ -111,7 +110,7 @@ fn luhn(digits: &str) -> bool {
             (_, digit) => digit * 2 / 10 + digit * 2 % 10,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 fn all_alike(digits: &str) -> bool {
