@@ -17,11 +17,17 @@ mod crash;
 /// Destinations that are down, slow, flapping or dead.
 mod downstream;
 
+/// Messages that are delivered together.
+mod batches;
+
 /// Configs and plugins swapped under load.
 mod reload;
 
 /// Hostile plugins.
 mod plugins;
+
+/// What plugins are granted: `kv` and `http`.
+mod grants;
 
 /// The journal's directory: in use, damaged, reopened.
 mod journal;

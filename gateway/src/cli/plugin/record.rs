@@ -19,7 +19,7 @@ use crate::{
         output::{print, print_json, printable},
     },
     event::EventId,
-    plugin::{Plugin, PluginError},
+    plugin::{Plugin, PluginError, Role},
     telemetry::Chain,
 };
 
@@ -63,7 +63,7 @@ pub struct RecordArgs {
 /// If the gateway cannot be asked or has no such event, a mask hits nothing, or the folder holds a case already.
 pub(super) async fn record(args: RecordArgs) -> anyhow::Result<ExitCode> {
     let dir = args.into.clone().unwrap_or_else(|| Path::new("cases").join(args.event.to_string()));
-    if dir.join(case::EVENT).exists() {
+    if [case::EVENT, case::WINDOW].iter().any(|file| dir.join(file).exists()) {
         let dir = dir.display();
         return Err(unusable(format!("`{dir}` holds a case already; `--into DIR` names another folder")));
     }
@@ -198,7 +198,7 @@ fn load(file: &Path, config: Option<&Json>) -> anyhow::Result<Result<Arc<Plugin>
         Some(config) => serde_json::from_str(&config.to_string())?,
         None => Value::Null,
     };
-    match step::load(&step::host()?, file, &config) {
+    match step::load(&step::host()?, file, &config, Role::Step) {
         Ok(plugin) => Ok(Ok(plugin)),
         Err(PluginError::Config { reason, .. }) => Ok(Err(reason)),
         Err(error) => Err(unusable(Chain(&error).to_string())),
