@@ -208,9 +208,7 @@ fn notes(files: &HashMap<String, PathBuf>, candidate: &Path) -> Vec<String> {
     all.sort_unstable();
     all.dedup();
     let note = |file: &&Path| {
-        let imports = Binary::read(file).ok()?.inspection.imports;
-        let imported = |part: &&str| imports.iter().any(|name| name.contains(&format!("/{part}@")));
-        let parts: Vec<_> = ["kv", "http"].into_iter().filter(imported).collect();
+        let parts = Binary::read(file).ok()?.inspection.grants();
         (!parts.is_empty()).then(|| {
             let file = file.display();
             format!(
