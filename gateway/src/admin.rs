@@ -30,6 +30,8 @@ mod guard;
 
 mod learned;
 
+mod lineup;
+
 mod moment;
 
 mod plugins;
@@ -88,10 +90,12 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(probes::metrics))
         .route("/events", get(events::list))
         .route("/events/{id}", get(events::show))
+        .route("/events/{id}/whole", get(events::whole))
         .route("/events/{id}/replay", post(events::replay))
         .route("/plugins", get(plugins::list))
         .route("/plugins/{name}/resume", post(plugins::resume))
         .route("/routes", get(routes::list))
+        .route("/routes/{name}/pipeline", get(lineup::show))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/replay", post(dead_letters::replay))
         .route("/routes/{name}/learn", post(learned::expect))

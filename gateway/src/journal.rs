@@ -279,6 +279,8 @@ pub struct EventFilter {
     pub route: Option<String>,
     pub state: Option<EventState>,
     pub since: Option<Timestamp>,
+    /// Only events that come behind this one in the list: how a list is read on. None where it is not kept any more.
+    pub before: Option<EventId>,
     /// At most this many; the engine may cap it at 1,000. 0 means as many as that.
     pub limit: usize,
 }

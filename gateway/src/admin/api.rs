@@ -15,6 +15,12 @@ use crate::{
     journal::{DeadLetter, Delivery, DeliveryState, EventRecord, EventState, EventSummary, TrailEntry},
 };
 
+pub use lineup::{Lineup, LineupStep, StepLimits, StepPool};
+pub use whole::Whole;
+
+mod lineup;
+mod whole;
+
 /// How many bytes of an event's body are shown.
 const EVENT_BODY_SHOWN: usize = 64 << 10;
 
@@ -379,19 +385,43 @@ impl Body {
             Err(error) if truncated && error.error_len().is_none() => {
                 Content::Text(String::from_utf8_lossy(&head[..error.valid_up_to()]).into_owned())
             }
-            Err(_) => Content::Base64(BASE64_STANDARD.encode(head)),
+            Err(_) => Content::of(head),
         };
         Self { length: bytes.len(), truncated, content }
     }
 }
 
+impl Content {
+    fn of(bytes: &[u8]) -> Self {
+        match str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64(BASE64_STANDARD.encode(bytes)),
+        }
+    }
+
+    /// The bytes themselves; `None` if it is Base64 that is none.
+    pub fn bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.into_bytes()),
+            Self::Base64(text) => BASE64_STANDARD.decode(text).ok(),
+        }
+    }
+}
+
 fn header_lines(headers: &Headers) -> Vec<(String, String)> {
     let shown = |(name, value): (&HeaderName, &HeaderValue)| {
-        let hidden = PROOFS.iter().any(|part| name.as_str().contains(part));
-        let value = if hidden { "[hidden]".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        let value = if is_proof(name) { HIDDEN.into() } else { String::from_utf8_lossy(value.as_bytes()) };
         (name.to_string(), value.into_owned())
     };
     headers.iter().map(shown).collect()
+}
+
+/// Stands for the value of a header that proves who sent a request.
+pub const HIDDEN: &str = "[hidden]";
+
+/// Whether a header of this name proves who sent a request.
+pub(crate) fn is_proof(name: &HeaderName) -> bool {
+    PROOFS.iter().any(|part| name.as_str().contains(part))
 }
 
 /// What is part of the names of headers that prove who sent a request. Whoever reads such a value could send the

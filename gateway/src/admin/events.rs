@@ -1,4 +1,4 @@
-//! Events: list, explain, replay.
+//! Events: list, explain, hand out, replay.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     Admin,
-    api::{EventList, Record, Replayed, Summary},
+    api::{EventList, Record, Replayed, Summary, Whole},
     query,
     refusal::Refusal,
 };
@@ -31,6 +31,18 @@ pub(super) async fn show(
     let id = event_id(id)?;
     let record = admin.journal.event(id).await?.ok_or(Refusal::NoSuchEvent { id })?;
     Ok(Json(record.into()))
+}
+
+/// Hands out an event as plugins see it, for those who try a plugin out on it.
+pub(super) async fn whole(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Json<Whole>, Refusal> {
+    query::none(&uri)?;
+    let id = event_id(id)?;
+    let record = admin.journal.event(id).await?.ok_or(Refusal::NoSuchEvent { id })?;
+    Ok(Json((&*record.event).into()))
 }
 
 pub(super) async fn replay(

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use super::{api::ReplayRequest, moment};
 use crate::{
     clock::Timestamp,
+    event::EventId,
     journal::{DeadFilter, EventFilter, EventState},
 };
 
@@ -59,11 +60,12 @@ pub(super) fn learn(uri: &Uri) -> Result<Duration, QueryError> {
 }
 
 pub(super) fn events(uri: &Uri, now: Timestamp) -> Result<EventFilter, QueryError> {
-    let mut keys = Keys::read(uri, &["route", "state", "since", "limit"])?;
+    let mut keys = Keys::read(uri, &["route", "state", "since", "before", "limit"])?;
     Ok(EventFilter {
         route: keys.text("route"),
         state: keys.parsed("state", state)?,
         since: keys.parsed("since", |text| time(text, now))?,
+        before: keys.parsed("before", id)?,
         limit: keys.parsed("limit", limit)?.unwrap_or(DEFAULT_LIMIT),
     })
 }
@@ -71,7 +73,7 @@ pub(super) fn events(uri: &Uri, now: Timestamp) -> Result<EventFilter, QueryErro
 pub(super) fn dead_letters(uri: &Uri, now: Timestamp) -> Result<DeadFilter, QueryError> {
     let mut keys = Keys::read(uri, &["event", "route", "destination", "since", "until", "limit"])?;
     Ok(DeadFilter {
-        event: keys.parsed("event", |text| text.parse().map_err(|_| "an event id".to_owned()))?,
+        event: keys.parsed("event", id)?,
         route: keys.text("route"),
         destination: keys.text("destination"),
         since: keys.parsed("since", |text| time(text, now))?,
@@ -155,6 +157,10 @@ fn time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         .ok_or_else(|| "a time such as `2026-03-01T12:00:00Z`, nor a time ago such as `1h`".to_owned())
 }
 
+fn id(text: &str) -> Result<EventId, String> {
+    text.parse().map_err(|_| "an event id".to_owned())
+}
+
 fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| LIMITS.contains(limit));
     limit.ok_or_else(|| format!("a number from {} to {}", LIMITS.start(), LIMITS.end()))
@@ -185,10 +191,15 @@ mod tests {
 
     #[test]
     fn every_filter_of_a_list_is_read() {
-        let filter = events(&uri("route=github&state=waiting&since=1h&limit=5"), NOW).unwrap();
+        let filter = events(
+            &uri("route=github&state=waiting&since=1h&before=01930c2e-7b1a-7c3d-9a52-5d7f3f0d2c11&limit=5"),
+            NOW,
+        )
+        .unwrap();
         assert_eq!(filter.route.as_deref(), Some("github"));
         assert_eq!(filter.state, Some(EventState::Waiting));
         assert_eq!(filter.since, Some(Timestamp::from_millis(1_772_362_800_000)));
+        assert_eq!(filter.before.unwrap().to_string(), "01930c2e-7b1a-7c3d-9a52-5d7f3f0d2c11");
         assert_eq!(filter.limit, 5);
     }
 
@@ -200,8 +211,12 @@ mod tests {
 
     #[test]
     fn bad_queries_are_refused_by_name() {
-        refused("rout=x", "unknown query key `rout`; this path takes `route`, `state`, `since`, `limit`");
+        refused(
+            "rout=x",
+            "unknown query key `rout`; this path takes `route`, `state`, `since`, `before`, `limit`",
+        );
         refused("route=a&route=b", "query key `route` is given twice");
+        refused("before=42", "`before` is `42`, which is not an event id");
         refused("limit=0", "`limit` is `0`, which is not a number from 1 to 1000");
         refused("limit=1001", "`limit` is `1001`, which is not a number from 1 to 1000");
         refused(

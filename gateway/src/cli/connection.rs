@@ -58,9 +58,16 @@ pub enum ConnectionError {
     #[error("{message}\nhint: give the gateway's admin token in the environment variable `{TOKEN_ENV}`")]
     TokenRequired { message: String },
     #[error("{message}")]
-    Refused { message: String },
+    Refused { code: String, message: String },
     #[error("{url} answered {status}, but not as a Sluice admin listener does")]
     Stranger { url: Url, status: StatusCode },
+}
+
+impl ConnectionError {
+    /// Whether the gateway answered with this code.
+    pub(super) fn is(&self, expected: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == expected)
+    }
 }
 
 /// One admin listener.
@@ -181,7 +188,7 @@ fn refused(url: Url, status: StatusCode, answer: &[u8]) -> ConnectionError {
         Ok(Problem { message, .. }) if status == StatusCode::UNAUTHORIZED => {
             ConnectionError::TokenRequired { message }
         }
-        Ok(Problem { message, .. }) => ConnectionError::Refused { message },
+        Ok(Problem { code, message }) => ConnectionError::Refused { code, message },
         Err(_) => ConnectionError::Stranger { url, status },
     }
 }

@@ -27,7 +27,13 @@ mod new;
 
 mod outcome;
 
+mod record;
+
+mod replay;
+
 mod resume;
+
+mod source;
 
 mod step;
 
@@ -45,6 +51,11 @@ pub enum PluginCommand {
     Test(test::TestArgs),
     /// Measures what a plugin costs for each event.
     Bench(bench::BenchArgs),
+    /// Runs events of a running gateway through its pipeline as it is and with a candidate in it, and shows what
+    /// differs.
+    Replay(replay::ReplayArgs),
+    /// Turns an event of a running gateway into a case for `test`, with its secrets masked.
+    Record(record::RecordArgs),
     /// Lists the plugins that a running gateway has loaded, and which of them are in quarantine.
     List(list::ListArgs),
     /// Tells how the canary of a plugin does beside the one in force, and what it does otherwise.
@@ -66,6 +77,8 @@ pub fn run(command: PluginCommand) -> ExitCode {
         PluginCommand::Inspect(args) => inspect::inspect(&args),
         PluginCommand::Test(args) => test::test(&args),
         PluginCommand::Bench(args) => bench::bench(&args),
+        PluginCommand::Replay(args) => run_async(replay::replay(args)),
+        PluginCommand::Record(args) => run_async(record::record(args)),
         PluginCommand::List(args) => return block_on(success(list::list(args))),
         PluginCommand::Canary(args) => return block_on(success(canary::canary(args))),
         PluginCommand::Resume(args) => return block_on(success(resume::resume(args))),
@@ -74,6 +87,11 @@ pub fn run(command: PluginCommand) -> ExitCode {
         eprintln!("error: {failure:#}");
         ExitCode::from(if failure.is::<Unusable>() { 2 } else { 1 })
     })
+}
+
+/// Runs a command that asks a gateway.
+fn run_async(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
 /// An error that says what was given that cannot be used.

@@ -56,6 +56,9 @@ mod payloads;
 /// Signed by other people's packages, and checked by them.
 mod round_trips;
 
+/// Past events through candidates, and as cases.
+mod replays;
+
 /// The standard plugins that need no code, through the real host.
 mod standard;
 

@@ -51,10 +51,10 @@ impl Subject {
     }
 }
 
-const EVENT: &str = "event.json";
-const WINDOW: &str = "window.json";
-const CONFIG: &str = "config.json";
-const EXPECTED: &str = "expected.json";
+pub(super) const EVENT: &str = "event.json";
+pub(super) const WINDOW: &str = "window.json";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const EXPECTED: &str = "expected.json";
 
 impl Case {
     /// Reads every folder in `dir` that has an `event.json` or a `window.json`, in the order of their names.

@@ -34,9 +34,13 @@ pub(super) fn events(
         Some(number) => number,
         None => None,
     };
-    let sql = list_query(filter.state, shared.feed.open_from());
+    let sql = list_query(filter.state, filter.before.is_some(), shared.feed.open_from());
     let mut select = conn.prepare_cached(&sql)?;
-    let mut rows = select.query([route])?;
+    let before = filter.before.as_ref().map(EventId::as_bytes);
+    let mut rows = match before {
+        Some(before) => select.query((route, before))?,
+        None => select.query([route])?,
+    };
     let limit = capped(filter.limit);
     let since = filter.since.unwrap_or_default();
     let mut events = Vec::new();
@@ -55,23 +59,32 @@ pub(super) fn events(
 }
 
 /// The numbers of the events in question and when they were received, without touching a body: open ones and all
-/// of them from the index, the others from their outcomes.
-fn list_query(state: Option<EventState>, open_from: i64) -> String {
+/// of them from the index, the others from their outcomes. With `behind`, `?2` is the event that they come behind.
+fn list_query(state: Option<EventState>, behind: bool, open_from: i64) -> String {
+    let (by_id, by_seq) = match behind {
+        true => (
+            "AND id < (SELECT id FROM event WHERE id = ?2)",
+            "AND seq < (SELECT seq FROM event WHERE id = ?2)",
+        ),
+        false => ("", ""),
+    };
     match state {
-        None => "SELECT seq, received FROM event INDEXED BY event_by_id WHERE ?1 IS NULL OR route = ?1
-                 ORDER BY id DESC"
-            .into(),
+        None => format!(
+            "SELECT seq, received FROM event INDEXED BY event_by_id WHERE (?1 IS NULL OR route = ?1) {by_id}
+             ORDER BY id DESC"
+        ),
         Some(EventState::Open) => format!(
             "SELECT seq, received FROM event e INDEXED BY event_by_id WHERE seq >= {open_from}
-             AND (?1 IS NULL OR route = ?1)
+             AND (?1 IS NULL OR route = ?1) {by_id}
              AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.seq = e.seq) ORDER BY id DESC"
         ),
-        Some(EventState::Delivered) => {
-            "SELECT seq, received FROM outcome WHERE state = 2 AND (?1 IS NULL OR route = ?1) ORDER BY seq DESC".into()
-        }
+        Some(EventState::Delivered) => format!(
+            "SELECT seq, received FROM outcome WHERE state = 2 AND (?1 IS NULL OR route = ?1) {by_seq}
+             ORDER BY seq DESC"
+        ),
         Some(other) => format!(
             "SELECT seq, received FROM outcome WHERE state = {} AND state <> 2 AND (?1 IS NULL OR route = ?1)
-             ORDER BY seq DESC",
+             {by_seq} ORDER BY seq DESC",
             state_number(other)
         ),
     }

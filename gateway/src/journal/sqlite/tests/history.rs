@@ -35,6 +35,22 @@ async fn events_are_listed_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_read_on_behind_its_last_event() {
+    let bench = Bench::new();
+    let events = one_of_each(&bench).await;
+    let behind = |state, before: EventId| {
+        list(&bench, EventFilter { state, before: Some(before), ..EventFilter::default() })
+    };
+    assert_eq!(behind(None, events[2].id).await, [events[1].id, events[0].id]);
+    assert!(behind(None, EventId::generate()).await.is_empty());
+    for (event, state) in events.iter().zip([EventState::Delivered, EventState::Dropped, EventState::Dead]) {
+        assert_eq!(behind(Some(state), events[3].id).await, [event.id]);
+        assert!(behind(Some(state), event.id).await.is_empty());
+    }
+    assert!(behind(Some(EventState::Open), events[4].id).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_are_found_by_state() {
     use EventState::{Dead, Delivered, Dropped, Open, Waiting};
     let bench = Bench::new();
