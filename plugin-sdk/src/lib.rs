@@ -130,3 +130,16 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct ProjectReadme;
+
+/// And those in the pages about plugins.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../docs/plugins/kinds.md")]
+    struct Kinds;
+
+    #[doc = include_str!("../../docs/plugins/rust.md")]
+    struct Rust;
+
+    #[doc = include_str!("../../docs/plugins/testing.md")]
+    struct Testing;
+}
