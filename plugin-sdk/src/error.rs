@@ -2,30 +2,31 @@
 
 use std::{fmt, time::Duration};
 
-/// Why a plugin could not do its work; each kind says what the gateway is to do about the event.
+/// Why a plugin could not do its work; each case says what the gateway is to do about what it was called with.
 ///
-/// `?` on a [`serde_json::Error`] makes [`Error::invalid`]: an event that can't be read today can't be read
-/// tomorrow.
+/// `?` on a [`serde_json::Error`] makes [`Error::invalid`]: what can't be read today can't be read tomorrow. A panic
+/// counts as [`Error::other`], and so does a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// This event can never be handled: it becomes a dead letter.
+    /// It can never be handled: an event becomes a dead letter, a batch is split, a request is refused.
     Invalid(String),
-    /// It may work later.
+    /// It may work later: the event or the batch is tried again, and a request's sender is told to do so.
     Retry {
         /// Why it did not work now.
         reason: String,
         /// How long to wait at least; the gateway decides where there is none.
         after: Option<Duration>,
     },
-    /// The plugin's configuration is wrong; the operator must act.
+    /// The plugin's configuration is wrong: in `configure` the reload is refused, in a call the events wait until the
+    /// operator has acted.
     Config(String),
-    /// Anything else: the step's `on_error` decides.
+    /// Anything else: the step's `on_error` decides, a batch is split, a request's sender is told to try again.
     Other(String),
 }
 
 impl Error {
-    /// This event can never be handled: it becomes a dead letter.
+    /// It can never be handled: an event becomes a dead letter, a batch is split, a request is refused.
     pub fn invalid(reason: impl fmt::Display) -> Self {
         Self::Invalid(reason.to_string())
     }

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 
 mod bench;
 mod command;
+mod contract;
 mod demo;
 mod fuzz;
 mod plugins;
@@ -11,7 +12,7 @@ mod providers;
 mod setup;
 mod test;
 
-const USAGE: &str = "usage: cargo xtask setup | plugins [--check] | providers [--check] | test | demo | bench [--quick] | fuzz [--seconds N]";
+const USAGE: &str = "usage: cargo xtask setup | plugins [--check] | providers [--check] | contract [--check] | test | demo | bench [--quick] | fuzz [--seconds N]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +23,8 @@ fn main() -> Result<()> {
         ["plugins", "--check"] => plugins::check(),
         ["providers"] => providers::write(),
         ["providers", "--check"] => providers::check(),
+        ["contract"] => contract::write(),
+        ["contract", "--check"] => contract::check(),
         ["test"] => test::run(),
         ["demo"] => demo::run(),
         ["bench", ref args @ ..] => bench::run(args),

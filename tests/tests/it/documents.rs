@@ -88,11 +88,24 @@ fn the_reference_names_every_key_of_every_table() {
 fn links_between_documents_lead_somewhere() {
     for path in markdown() {
         let text = fs::read_to_string(&path).unwrap();
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
-            assert!(path.parent().unwrap().join(target).exists(), "{}: {target}", path.display());
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(file.exists(), "{}: {target}", path.display());
+            let is_there = anchor.is_empty() || anchors(&fs::read_to_string(file).unwrap()).contains(anchor);
+            assert!(is_there, "{}: {target} is no heading", path.display());
         }
     }
+}
+
+/// What GitHub makes of a document's headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = text.split("```").step_by(2).flat_map(str::lines);
+    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    let anchor = |heading: &str| heading.trim().chars().filter(kept).collect::<String>();
+    let headings = prose.filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#'));
+    headings.map(|heading| anchor(heading).replace(' ', "-").to_lowercase()).collect()
 }
 
 /// What a block of TOML shows, with what it leaves out; `None` for what is meant for Cargo.

@@ -74,5 +74,8 @@ mod examples;
 /// What the documents say of configs.
 mod documents;
 
+/// The text of the contract with plugins.
+mod contract;
+
 /// The load generator and the floor program that the benchmark compares with.
 mod floor;
