@@ -1,13 +1,13 @@
 //! One attempt at one delivery: a request is built, signed and sent, and the answer is judged.
 
-use std::{error::Error, io, time::Duration};
+use std::{io, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use reqwest::{Response, redirect};
 
 pub use target::{Target, TargetError};
 
-use crate::{clock::Timestamp, journal::Delivery};
+use crate::{clock::Timestamp, egress::root_cause, journal::Delivery};
 
 pub mod retry;
 
@@ -160,14 +160,6 @@ fn describe(error: &reqwest::Error, timeout: Duration) -> String {
         _ if error.is_connect() => format!("failed to connect: {cause}"),
         _ => cause.to_string(),
     }
-}
-
-fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -138,6 +138,7 @@ impl LiveRoute {
         before: Option<&Arc<Self>>,
     ) -> Self {
         let Supplies { keyring, learned, caller, .. } = supplies;
+        let may_wait = pipeline.steps().any(|step| step.plugin.may_wait());
         Self {
             verifier: Verifier::with_learned(&config.verify, keyring, learned.of(&config.name)),
             handshakes: Handshakes::new(&config.verify, &config.name, learned, caller),
@@ -145,7 +146,7 @@ impl LiveRoute {
             answers: RouteAnswers::new(&config.respond),
             pipeline,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
-            turns: Turns::carry_over(before.map(|before| &before.turns)),
+            turns: Turns::carry_over(before.map(|before| &before.turns), may_wait),
             metrics: RouteMetrics::new(&supplies.metrics, &config.name),
             rotation: Rotation::new(
                 &config.name,

@@ -10,10 +10,13 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::kv::{KEY_MAX, KvError, KvKey, KvSpace, KvStore, KvValue, VALUE_MAX};
 use crate::{
     clock::Timestamp,
     event::{Event, EventId, Message},
 };
+
+mod kv;
 
 pub mod sqlite;
 
@@ -204,7 +207,7 @@ pub enum TrailEntry {
         plugin: String,
         micros: u64,
         /// `keep`, `drop`, `messages`, or the kind of failure: `invalid`, `retry`, `config`, `other`, `trap`,
-        /// `time-limit`, `memory-limit`, `output-limit`.
+        /// `time-limit`, `memory-limit`, `output-limit`, `wait-limit`.
         outcome: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,

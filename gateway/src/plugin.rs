@@ -26,6 +26,7 @@ pub use call::{Answer, Call, CallError, Judgement};
 pub use claimed::Claimed;
 pub(crate) use configure::block_on;
 pub use contract::{Contract, Kind};
+pub use granted::Services;
 pub use inspection::{Form, Inspection};
 pub use probe::Probe;
 pub use view::{Draft, View};
@@ -38,6 +39,7 @@ use crate::{
 use cache::{Cache, EntryId};
 use contract::Checked;
 use engine::Runtime;
+use granted::Granted;
 use guest::{Guest, Subject};
 use limits::iec;
 use log::tidy;
@@ -59,6 +61,7 @@ mod inspection;
 mod limits;
 mod log;
 mod message;
+pub mod outbound;
 mod probe;
 mod program;
 mod proving;
@@ -78,6 +81,8 @@ const MAX_COUNTERS: usize = 100;
 pub struct PluginHost {
     runtime: Arc<Runtime>,
     linker: Linker<Guest>,
+    /// `None`: nothing that a config grants is to be had.
+    services: Option<Services>,
     cache: Option<Cache>,
     counts: Family<PluginCountLabels, Counter>,
     /// By plugin: however often one is loaded, its counters are the same few.
@@ -93,6 +98,7 @@ pub struct Plugin {
     file: PathBuf,
     sha256: [u8; 32],
     limits: config::Limits,
+    granted: Arc<Granted>,
     /// Of the file and the config.
     id: EntryId,
     program: Arc<Program>,
@@ -127,11 +133,18 @@ impl PluginHost {
         Ok(Self {
             runtime,
             linker,
+            services: None,
             cache: None,
             counts,
             counters: Mutex::default(),
             programs: Mutex::default(),
         })
+    }
+
+    /// The same with what serves plugins that the config grants something. Without it they are told `denied`.
+    #[must_use]
+    pub fn with_services(self, services: Services) -> Self {
+        Self { services: Some(services), ..self }
     }
 
     /// Loads a plugin and configures it with `step_config`. The same file and config are compiled and kept in
@@ -164,6 +177,7 @@ impl PluginHost {
             file: plugin.file.clone(),
             sha256: source.digest,
             limits: plugin.limits,
+            granted: Granted::new(plugin, self.services.as_ref()),
             id,
             program,
             runtime: Arc::clone(&self.runtime),
@@ -290,9 +304,15 @@ impl Plugin {
         &self.sha256
     }
 
-    /// Whether it has the other's name and does the same: the same file, with the same config and limits.
+    /// Whether it has the other's name and does the same: the same file, with the same config, limits and grants.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name && self.id == other.id && self.limits == other.limits
+        let same_rules = self.limits == other.limits && self.granted.grants() == other.granted.grants();
+        self.name == other.name && self.id == other.id && same_rules
+    }
+
+    /// Whether a call may wait for what the plugin is granted.
+    pub fn may_wait(&self) -> bool {
+        !self.granted.grants().is_empty()
     }
 
     /// The most bytes that one call may hand over.
@@ -332,13 +352,17 @@ impl Plugin {
         subject: Subject,
         with: impl AsyncFnOnce(&mut Store<Guest>, &Instance) -> Result<T, Fault>,
     ) -> Call<T> {
-        // Never closed, so this cannot fail.
+        // Never closed, so neither can fail.
+        let _share = if self.may_wait() { self.runtime.waiting_calls.acquire().await.ok() } else { None };
         let _permit = self.runtime.calls.acquire().await;
         let _ticks = self.runtime.ticker.hold();
         let started = Instant::now();
         let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, subject);
         let answer = match self.program.instantiate(&mut store).await {
-            Ok(instance) => with(&mut store, &instance).await,
+            Ok(instance) => {
+                store.data_mut().grant(self.granted.clone());
+                with(&mut store, &instance).await
+            }
             Err(fault) => Err(fault),
         };
         let guest = store.into_data();

@@ -80,6 +80,15 @@ pub struct PluginCountLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct GrantLabels {
+    pub plugin: Arc<str>,
+    /// `kv` or `http`.
+    pub grant: &'static str,
+    /// `done`, or the kind of error that the plugin was told.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct DestinationLabel {
     pub destination: Arc<str>,
 }
@@ -113,6 +122,8 @@ pub struct Metrics {
     pub plugin_seconds: Histograms<PluginLabels>,
     pub plugin_outcomes: Family<PluginOutcomeLabels, Counter>,
     pub plugin_counts: Family<PluginCountLabels, Counter>,
+    /// What plugins asked of `kv` and `http`.
+    pub plugin_grants: Family<GrantLabels, Counter>,
     pub plugin_quarantines: Family<PluginLabels, Counter>,
     plugin_quarantined: Family<PluginLabels, Gauge>,
     /// The steps that `plugin_quarantined` shows.
@@ -144,6 +155,7 @@ impl Metrics {
             plugin_seconds: Family::new_with_constructor(plugin_time),
             plugin_outcomes: Family::default(),
             plugin_counts: Family::default(),
+            plugin_grants: Family::default(),
             plugin_quarantines: Family::default(),
             plugin_quarantined: Family::default(),
             quarantined_shown: Mutex::default(),
@@ -210,6 +222,7 @@ impl Metrics {
         r.register_with_unit("plugin", "Time of one plugin call", Unit::Seconds, self.plugin_seconds.clone());
         r.register("plugin_outcomes", "Plugin calls by outcome", self.plugin_outcomes.clone());
         r.register("plugin_count", "Counters that plugins keep", self.plugin_counts.clone());
+        r.register("plugin_grant_calls", "Calls of plugins to kv and http", self.plugin_grants.clone());
         r.register(
             "plugin_quarantined",
             "Whether the plugin is in quarantine",
@@ -361,6 +374,7 @@ mod tests {
             plugin_seconds,
             plugin_outcomes,
             plugin_counts,
+            plugin_grants,
             plugin_quarantines,
             plugin_quarantined,
             quarantined_shown: _,
@@ -394,6 +408,7 @@ mod tests {
         plugin_counts
             .get_or_create(&PluginCountLabels { plugin: Arc::clone(&plugin), name: "n".into() })
             .inc();
+        plugin_grants.get_or_create(&GrantLabels { plugin: Arc::clone(&plugin), grant: "kv", outcome }).inc();
         plugin_outcomes.get_or_create(&PluginOutcomeLabels { route, plugin, outcome }).inc();
         attempts.get_or_create(&AttemptLabels { destination: "d".into(), outcome }).inc();
         reloads.get_or_create(&ReloadLabel { outcome }).inc();

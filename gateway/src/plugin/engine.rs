@@ -17,6 +17,9 @@ pub(super) struct Runtime {
     pub(super) ticker: Ticker,
     /// One permit for every call that may run at the same time: the pool refuses what exceeds its slots.
     pub(super) calls: Semaphore,
+    /// The same for calls that may wait for the host with their slot in hand: fewer, so that however many wait, there
+    /// are slots for those that only run.
+    pub(super) waiting_calls: Semaphore,
     /// The most linear memory that any plugin can be given, in bytes.
     pub(super) max_memory: usize,
 }
@@ -70,6 +73,7 @@ impl Runtime {
             engine,
             ticker,
             calls: Semaphore::new(span.slots as usize),
+            waiting_calls: Semaphore::new((span.slots - span.slots / 4) as usize),
             max_memory: span.max_memory,
         }))
     }

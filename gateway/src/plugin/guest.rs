@@ -10,7 +10,8 @@ use wasmtime::{
 use super::{
     bindings::{batching, host, http, incoming, kv, requests, secrets, types, v0_1},
     claimed::Claimed,
-    limits::{Room, Stopwatch},
+    granted::Granted,
+    limits::{LimitHit, Patience, Room, Stopwatch},
     log::Log,
     view::View,
     window::Window,
@@ -25,7 +26,10 @@ const COUNTERS: usize = 16;
 /// The state of a store: everything the host knows of one run.
 pub(super) struct Guest {
     subject: Subject,
+    /// `None` while the plugin is configured.
+    granted: Option<Arc<Granted>>,
     stopwatch: Stopwatch,
+    patience: Patience,
     pub(super) room: Room,
     pub(super) log: Log,
     pub(super) counts: Vec<(String, u64)>,
@@ -51,7 +55,9 @@ impl Guest {
     ) -> Store<Self> {
         let guest = Self {
             subject,
+            granted: None,
             stopwatch: Stopwatch::new(limits.time),
+            patience: Patience::new(limits.wait),
             room: Room::new(limits.memory),
             log: Log::new(Arc::clone(plugin)),
             counts: Vec::new(),
@@ -67,6 +73,27 @@ impl Guest {
     /// Starts the time limit anew.
     pub(super) fn restart_clock(&mut self, limit: Duration) {
         self.stopwatch = Stopwatch::new(limit);
+    }
+
+    /// From here on the guest may use what it is granted.
+    pub(super) fn grant(&mut self, granted: Arc<Granted>) {
+        self.granted = Some(granted);
+    }
+
+    /// What the guest is granted, and the route of the call; `None` while the plugin is configured.
+    pub(super) fn granted(&self) -> Option<(Arc<Granted>, Arc<str>)> {
+        let route = match &self.subject {
+            Subject::Nothing => return None,
+            Subject::Request(claimed) => &claimed.request().route,
+            Subject::Event(view) => &view.event().route,
+            Subject::Window(window) => &window.route,
+        };
+        self.granted.clone().map(|granted| (granted, route.clone()))
+    }
+
+    /// Waits for the host to do something, with the guest's clock stopped.
+    pub(super) async fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> Result<T, LimitHit> {
+        self.patience.wait_for(&mut self.stopwatch, work).await
     }
 
     fn view(&self) -> wasmtime::Result<&View> {

@@ -58,6 +58,15 @@ impl Inspection {
     }
 }
 
+impl Inspection {
+    /// What it imports that a config has to grant. Whether it calls it nobody can tell: some languages import all of
+    /// the contract.
+    pub fn grants(&self) -> Vec<&'static str> {
+        let imports = |name| self.imports.iter().any(|import| contract::interface(import) == Some(name));
+        ["kv", "http"].into_iter().filter(|name| imports(name)).collect()
+    }
+}
+
 fn exports(surface: &Surface, kind: &str) -> bool {
     surface.exports.iter().any(|name| contract::interface(name) == Some(kind))
 }

@@ -33,6 +33,7 @@ impl Plugin {
         let mut store =
             Guest::store(&self.runtime.engine, &self.name, &self.limits, Subject::Event(view.clone()));
         let instance = block_on(self.program.instantiate(&mut store));
+        store.data_mut().grant(self.granted.clone());
         let started = Instant::now();
         let answer = instance.and_then(|instance| block_on(self.program.call(&mut store, &instance, view)));
         let called = Instant::now();
@@ -55,6 +56,7 @@ impl Plugin {
         let mut store =
             Guest::store(&self.runtime.engine, &self.name, &self.limits, Subject::Event(view.clone()));
         let Ok(instance) = block_on(self.program.instantiate(&mut store)) else { return Vec::new() };
+        store.data_mut().grant(self.granted.clone());
         let mut took = Vec::with_capacity(times);
         for _ in 0..times {
             store.data_mut().restart_clock(self.limits.time);

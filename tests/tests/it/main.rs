@@ -23,6 +23,9 @@ mod reload;
 /// Hostile plugins.
 mod plugins;
 
+/// What plugins are granted: `kv` and `http`.
+mod grants;
+
 /// The journal's directory: in use, damaged, reopened.
 mod journal;
 

@@ -37,8 +37,8 @@ struct Facts {
     size: u64,
     #[serde(flatten)]
     inspection: Inspection,
-    /// What the config would have to grant it. There is nothing yet that can be granted.
-    grants: [&'static str; 0],
+    /// What it imports and the config would have to grant.
+    grants: Vec<&'static str>,
     gateway_contract: &'static str,
     /// Why this gateway would not run it.
     refused: Option<String>,
@@ -77,12 +77,13 @@ impl Facts {
         let bytes = fs::read(file)
             .map_err(|error| unusable(format!("failed to read `{}`: {error}", file.display())))?;
         let admitted = step::host()?.admit(&step::plugin(file));
+        let inspection = Inspection::of(&bytes);
         Ok(Self {
             file: file.to_owned(),
             sha256: hex::encode(Sha256::digest(&bytes)),
             size: bytes.len() as u64,
-            inspection: Inspection::of(&bytes),
-            grants: [],
+            grants: inspection.grants(),
+            inspection,
             gateway_contract: CONTRACT_VERSION,
             refused: admitted.err().map(|error| Chain(&error).to_string()),
         })
@@ -114,11 +115,18 @@ impl Facts {
         }
         lines.extend([
             ("exports", listed(inspection.exports.iter().cloned(), "nothing")),
-            ("grants", listed(self.grants.iter().map(ToString::to_string), "needs none")),
+            ("grants", self.grants()),
             ("sha256", self.sha256.clone()),
             ("runs here", self.refused.as_ref().map_or("yes".to_owned(), |why| format!("no: {why}"))),
         ]);
         lines
+    }
+
+    fn grants(&self) -> String {
+        match self.grants.join(", ") {
+            none if none.is_empty() => "needs none".to_owned(),
+            names => format!("{names}: what the config does not grant is `denied` when it is called"),
+        }
     }
 
     fn contract(&self) -> String {
@@ -186,6 +194,14 @@ mod tests {
         for bytes in [&b"no wasm"[..], b"", b"\0asm\x01\0\0\0"] {
             assert!(facts(bytes).refused.is_some(), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_granted_is_told() {
+        let fields = r#"(import "sluice:plugin/kv@1.0.0" "get" (func (param i32 i32 i32)))"#;
+        let facts = facts(&Wat { fields, ..Wat::default() }.module());
+        assert_eq!(facts.grants, ["kv"]);
+        assert!(facts.text().contains("grants    kv: what the config does not grant"), "{}", facts.text());
     }
 
     #[test]

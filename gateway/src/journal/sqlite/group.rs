@@ -95,6 +95,7 @@ impl Group<'_, '_> {
             Op::Attempt(attempt) => self.attempt(attempt).map(|()| Answer::Nothing),
             Op::Replay { id, now, .. } => self.replay(*id, *now).map(Answer::Replayed),
             Op::ReplayDead { page, .. } => self.replay_dead(page).map(Answer::ReplayedDead),
+            Op::Value(op) => self.change_value(op),
             Op::Flush(_) => Ok(Answer::Nothing),
         }
     }

@@ -1,6 +1,9 @@
 //! The engine through its trait, as the other stages see it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
@@ -29,6 +32,10 @@ mod replay;
 mod history;
 
 mod retention;
+
+mod kv;
+
+mod formats;
 
 mod trouble;
 
@@ -70,10 +77,18 @@ impl Bench {
         self.clock.now()
     }
 
-    /// Ends the journal as a crash would and opens it again.
+    /// Ends the journal as a crash would and opens it again. A command that another test is just starting may hold a
+    /// copy of the lock until it runs.
     fn crash(&mut self) {
         self.journal = None;
-        self.journal = Some(self.open().unwrap());
+        let patience = Instant::now() + Duration::from_secs(10);
+        let reopened = loop {
+            match self.open() {
+                Err(JournalError::Locked { .. }) if Instant::now() < patience => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
+        self.journal = Some(reopened);
     }
 
     fn open(&self) -> Result<Arc<SqliteJournal>, JournalError> {
