@@ -117,6 +117,7 @@ impl Gateway {
         let first = Generation::build(1, config, &supplies, None)?;
         let lanes = Lanes::new(journal.clone(), clock.clone(), metrics.clone())?;
         lanes.apply(&first.config)?;
+        lanes.batch(first.batchers());
         metrics.generation.set(1);
         let watched = Arc::new(ArcSwap::from_pointee(first.config.files.clone()));
         let current: Current = Arc::new(ArcSwap::from_pointee(first));

@@ -9,6 +9,7 @@ use crate::{
     config::{self, About, Config, Mistake, Report, Use},
     dispatch::Turns,
     ingest::{HandshakeLimiter, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
+    lane::Batcher,
     pipeline::{Pipeline, StepStatus},
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
@@ -50,6 +51,8 @@ pub struct LiveRoute {
     /// What its senders are told.
     pub answers: RouteAnswers,
     pub pipeline: Pipeline,
+    /// Where its messages are delivered together.
+    pub batch: Option<Arc<Batcher>>,
     /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
     pub limiter: Option<Arc<RouteLimiter>>,
     /// At the pipeline. They survive a reload, with the line before them.
@@ -97,23 +100,38 @@ impl Generation {
         for route in &config.routes {
             let before = previous.and_then(|previous| previous.routes.get(&route.name));
             let (plugins, metrics) = (&supplies.plugins, &supplies.metrics);
-            match Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline)) {
-                Ok(pipeline) => {
-                    let live = LiveRoute::new(route.clone(), pipeline, supplies, before);
+            let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
+            let batch = route.batch.as_ref();
+            let batcher = batch.map(|batch| Batcher::load(&route.name, batch, plugins, metrics)).transpose();
+            match (pipeline, batcher) {
+                (Ok(pipeline), Ok(batcher)) => {
+                    let live = LiveRoute::new(route.clone(), pipeline, batcher, supplies, before);
                     routes.insert(route.name.clone(), Arc::new(live));
                 }
-                Err(steps) => broken.extend(steps.into_iter().map(|(index, source)| UseError {
-                    route: route.name.clone(),
-                    plugin: route.pipeline[index].plugin.name.clone(),
-                    used: Use::Step(index),
-                    source,
-                })),
+                (pipeline, batcher) => {
+                    let steps = pipeline.err().into_iter().flatten();
+                    broken.extend(steps.map(|(index, source)| {
+                        UseError::new(route, &route.pipeline[index].plugin, Use::Step(index), source)
+                    }));
+                    broken.extend(
+                        batcher
+                            .err()
+                            .zip(batch)
+                            .map(|(source, batch)| UseError::new(route, &batch.plugin, Use::Batch, source)),
+                    );
+                }
             }
         }
         if !broken.is_empty() {
             return Err(BuildError::Plugins(config.report(broken.iter().map(UseError::mistake))));
         }
         Ok(Self { number, config, router, routes })
+    }
+
+    /// How routes batch, by their names.
+    pub fn batchers(&self) -> HashMap<Arc<str>, Arc<Batcher>> {
+        let routes = self.routes.iter();
+        routes.filter_map(|(name, route)| Some((name.clone(), route.batch.clone()?))).collect()
     }
 
     /// Says what is over now that this generation is in force, and the `old` one is not.
@@ -134,6 +152,7 @@ impl LiveRoute {
     fn new(
         config: Arc<config::Route>,
         pipeline: Pipeline,
+        batch: Option<Arc<Batcher>>,
         supplies: &Supplies,
         before: Option<&Arc<Self>>,
     ) -> Self {
@@ -145,6 +164,7 @@ impl LiveRoute {
             greeting_limiter: HandshakeLimiter::default(),
             answers: RouteAnswers::new(&config.respond),
             pipeline,
+            batch,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
             turns: Turns::carry_over(before.map(|before| &before.turns), may_wait),
             metrics: RouteMetrics::new(&supplies.metrics, &config.name),
@@ -160,6 +180,10 @@ impl LiveRoute {
 }
 
 impl UseError {
+    fn new(route: &config::Route, plugin: &config::Plugin, used: Use, source: PluginError) -> Self {
+        Self { route: route.name.clone(), plugin: plugin.name.clone(), used, source }
+    }
+
     fn mistake(&self) -> Mistake {
         if self.source.is_of_file() {
             let message = Chain(&self.source).to_string();

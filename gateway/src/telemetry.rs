@@ -101,6 +101,14 @@ pub struct AttemptLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct BatchLabels {
+    pub route: Arc<str>,
+    pub destination: Arc<str>,
+    /// `delivered`, `retry`, `split` or `dead`.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ReloadLabel {
     /// `applied` or `refused`.
     pub outcome: &'static str,
@@ -132,6 +140,12 @@ pub struct Metrics {
     pub attempt_seconds: Histograms<DestinationLabel>,
     /// From acceptance to delivery.
     pub delivery_seconds: Histograms<DestinationLabel>,
+    /// Messages that stand for several deliveries, by what an attempt came to.
+    pub batches: Family<BatchLabels, Counter>,
+    /// How many deliveries such a message stands for.
+    pub batch_size: Histograms<RouteLabel>,
+    /// Deliveries in windows, or in a batch that is being attempted.
+    pub batch_waiting: Gauge,
     pub reloads: Family<ReloadLabel, Counter>,
     pub generation: Gauge,
     pub connections: Gauge,
@@ -162,6 +176,9 @@ impl Metrics {
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(latency),
             delivery_seconds: Family::new_with_constructor(latency),
+            batches: Family::default(),
+            batch_size: Family::new_with_constructor(size),
+            batch_waiting: Gauge::default(),
             reloads: Family::default(),
             generation: Gauge::default(),
             connections: Gauge::default(),
@@ -246,6 +263,13 @@ impl Metrics {
             Unit::Seconds,
             self.delivery_seconds.clone(),
         );
+        r.register("batches", "Attempts at batches by outcome", self.batches.clone());
+        r.register("batch_size", "Deliveries in one message of a batch", self.batch_size.clone());
+        r.register(
+            "batch_waiting",
+            "Deliveries that wait for others, or are attempted with them",
+            self.batch_waiting.clone(),
+        );
         r.register("reloads", "Config reloads by outcome", self.reloads.clone());
         r.register("generation", "The number of the config generation in force", self.generation.clone());
         r.register("connections", "Open connections of senders", self.connections.clone());
@@ -275,6 +299,11 @@ impl Default for Metrics {
 /// 0.5 ms to about 35 s.
 fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 17))
+}
+
+/// 1 to 1,024.
+fn size() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 11))
 }
 
 /// 5 µs to about 160 ms.
@@ -381,6 +410,9 @@ mod tests {
             attempts,
             attempt_seconds,
             delivery_seconds,
+            batches,
+            batch_size,
+            batch_waiting: _,
             reloads,
             generation: _,
             connections: _,
@@ -400,6 +432,9 @@ mod tests {
         refused.get_or_create(&refusal("r", outcome)).inc();
         handshakes.get_or_create(&HandshakeLabels { route: Arc::clone(&route), outcome }).inc();
         verified.get_or_create(&VerifiedLabels { route: Arc::clone(&route), secret: "s".into() }).inc();
+        let (destination, in_batch) = (Arc::from("d"), Arc::clone(&route));
+        batches.get_or_create(&BatchLabels { route: in_batch, destination, outcome }).inc();
+        batch_size.get_or_create(&RouteLabel { route: Arc::clone(&route) }).observe(1.0);
         ack_seconds.get_or_create(&RouteLabel { route: Arc::clone(&route) }).observe(1.0);
         let labels = PluginLabels { route: Arc::clone(&route), plugin: Arc::clone(&plugin) };
         plugin_seconds.get_or_create(&labels).observe(1.0);

@@ -296,6 +296,7 @@ pub(crate) fn trail() -> Vec<TrailEntry> {
         error: None,
         answer: Some("busy\u{1b}[2J".into()),
         next,
+        batch: None,
     };
     vec![
         TrailEntry::Step {
@@ -322,6 +323,7 @@ fn dead_delivery(event: EventId) -> Delivery {
             key: None,
         },
         attempts: 2,
+        batch: None,
         state: DeliveryState::Dead { at: NOW + Duration::from_secs(5), reason: "schedule ended: 503".into() },
     }
 }

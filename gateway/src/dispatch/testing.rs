@@ -248,6 +248,7 @@ impl Journal for FakeJournal {
         if let Some(next @ DeliveryState::Waiting { .. }) = attempt.state.clone() {
             delivery.state = next;
             delivery.attempts = attempt.attempts;
+            delivery.batch = attempt.batch;
             state.waiting.insert(attempt.key.clone(), (delivery, false));
         }
         state.attempts.push(attempt);
@@ -556,6 +557,7 @@ pub(crate) fn current(config: Config) -> Current {
             greeting_limiter: HandshakeLimiter::default(),
             answers: RouteAnswers::default(),
             pipeline: Pipeline::default(),
+            batch: None,
             limiter: None,
             turns: Turns::new(),
             metrics: RouteMetrics::new(&Metrics::new(), &route.name),

@@ -200,6 +200,7 @@ impl Bench {
             greeting_limiter: HandshakeLimiter::default(),
             answers: RouteAnswers::new(&config.respond),
             pipeline: Pipeline::default(),
+            batch: None,
             limiter: RouteLimiter::carry_over(config.rate, None),
             turns: Turns::new(),
             metrics: RouteMetrics::new(&self.metrics, &config.name),

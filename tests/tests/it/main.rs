@@ -17,6 +17,9 @@ mod crash;
 /// Destinations that are down, slow, flapping or dead.
 mod downstream;
 
+/// Messages that are delivered together.
+mod batches;
+
 /// Configs and plugins swapped under load.
 mod reload;
 

@@ -17,7 +17,7 @@ use super::{case, step, unusable};
 use crate::{
     cli::output::{print, printable},
     config::Limits,
-    plugin::{Plugin, PluginError, PluginHost, View},
+    plugin::{Plugin, PluginError, PluginHost, Role, View},
     telemetry::Chain,
 };
 
@@ -86,7 +86,7 @@ struct Subject {
 impl Subject {
     fn load(host: &PluginHost, file: &Path, config: &Value) -> anyhow::Result<Self> {
         let began = Instant::now();
-        let plugin = step::load(host, file, config).map_err(|error| match &error {
+        let plugin = step::load(host, file, config, Role::Step).map_err(|error| match &error {
             PluginError::Read { .. } => unusable(Chain(&error).to_string()),
             PluginError::Config { .. } => unusable(format!("{}; `--config` gives it another", Chain(&error))),
             _ => anyhow!("{}", Chain(&error)),

@@ -19,12 +19,17 @@ pub(super) fn host() -> anyhow::Result<PluginHost> {
     Ok(PluginHost::without_cache(&Metrics::new())?)
 }
 
-/// Loads a plugin from a file, under the name of the file.
+/// Loads a plugin from a file, under the name of the file, to be used like this.
 ///
 /// # Errors
 /// As [`PluginHost::load`].
-pub(super) fn load(host: &PluginHost, file: &Path, config: &Value) -> Result<Arc<Plugin>, PluginError> {
-    host.load(&plugin(file), config, Role::Step)
+pub(super) fn load(
+    host: &PluginHost,
+    file: &Path,
+    config: &Value,
+    role: Role,
+) -> Result<Arc<Plugin>, PluginError> {
+    host.load(&plugin(file), config, role)
 }
 
 /// What a gateway's config would say of the plugin in a file.

@@ -10,10 +10,16 @@ use std::{
 use anyhow::anyhow;
 use serde_json::Value;
 
-use super::{build, case::Case, diff::diff, json::Json, outcome, step, unusable};
+use super::{
+    build,
+    case::{Case, Subject},
+    diff::diff,
+    json::Json,
+    outcome, step, unusable,
+};
 use crate::{
     cli::output::{print, printable},
-    plugin::{Plugin, PluginError, PluginHost, block_on},
+    plugin::{Plugin, PluginError, PluginHost, Role, block_on},
     telemetry::Chain,
 };
 
@@ -78,7 +84,7 @@ fn file(plugin: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The plugin under test, loaded once for each config.
+/// The plugin under test, loaded once for each config and use.
 struct Bench {
     file: PathBuf,
     host: PluginHost,
@@ -90,18 +96,25 @@ type Loaded = Result<Arc<Plugin>, String>;
 
 impl Bench {
     fn run(&mut self, case: &Case, config: &Value) -> anyhow::Result<Json> {
-        Ok(match self.load(config)? {
-            Ok(plugin) => outcome::of(&block_on(plugin.call(&case.view)), case.expected.as_ref()),
+        Ok(match self.load(config, case.subject.role())? {
+            Ok(plugin) => match &case.subject {
+                Subject::Event(view) => outcome::of(&block_on(plugin.call(view)), case.expected.as_ref()),
+                Subject::Window(window) => outcome::of_fold(
+                    &block_on(plugin.fold(window)),
+                    window.items.len(),
+                    case.expected.as_ref(),
+                ),
+            },
             Err(reason) => outcome::refused(&reason),
         })
     }
 
-    fn load(&mut self, config: &Value) -> anyhow::Result<Loaded> {
-        let key = config.to_string();
+    fn load(&mut self, config: &Value, role: Role) -> anyhow::Result<Loaded> {
+        let key = format!("{role:?} {config}");
         if let Some(loaded) = self.loaded.get(&key) {
             return Ok(loaded.clone());
         }
-        let loaded = match step::load(&self.host, &self.file, config) {
+        let loaded = match step::load(&self.host, &self.file, config, role) {
             Ok(plugin) => Ok(plugin),
             Err(PluginError::Config { reason, .. }) => Err(reason),
             Err(error @ PluginError::Read { .. }) => return Err(unusable(Chain(&error).to_string())),

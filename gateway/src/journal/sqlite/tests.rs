@@ -15,8 +15,8 @@ use crate::{
     config,
     event::{Event, EventId, Headers, Message},
     journal::{
-        Appended, Claim, Delivery, DeliveryAttempt, DeliveryKey, DeliveryState, Due, Ending, EventState,
-        Journal, JournalError, Settlement, TrailEntry,
+        Appended, BatchTag, Claim, Delivery, DeliveryAttempt, DeliveryKey, DeliveryState, Due, Ending,
+        EventState, Journal, JournalError, Settlement, TrailEntry,
     },
     verify::Proof,
 };
@@ -155,9 +155,15 @@ impl Bench {
     }
 
     fn attempted(&self, delivery: &Delivery, state: Option<DeliveryState>) {
+        self.attempted_in(None, delivery, state);
+    }
+
+    /// `batch` is the one that it waits for from now on.
+    fn attempted_in(&self, batch: Option<BatchTag>, delivery: &Delivery, state: Option<DeliveryState>) {
         let trail = vec![attempt(self.now(), delivery.attempts + 1)];
         let attempts = delivery.attempts + 1;
-        self.journal().settle_delivery(DeliveryAttempt { key: delivery.key.clone(), trail, attempts, state });
+        let key = delivery.key.clone();
+        self.journal().settle_delivery(DeliveryAttempt { key, trail, attempts, batch, state });
     }
 
     async fn state(&self, id: EventId) -> EventState {
@@ -199,7 +205,7 @@ fn delivery(event: &Event, destination: &str, state: DeliveryState) -> Delivery 
     let mut headers = Headers::default();
     headers.append(HeaderName::from_static("content-type"), HeaderValue::from_static("text/plain"));
     let message = Message { headers, body: event.body.clone(), destinations: None, key: Some("k".into()) };
-    Delivery { key, route: event.route.clone(), message, attempts: 1, state }
+    Delivery { key, route: event.route.clone(), message, attempts: 1, batch: None, state }
 }
 
 fn step(at: Timestamp) -> TrailEntry {
@@ -219,6 +225,7 @@ fn attempt(at: Timestamp, number: u32) -> TrailEntry {
         error: None,
         answer: Some("busy \"now\"\n".into()),
         next: None,
+        batch: None,
     }
 }
 
