@@ -305,7 +305,7 @@ impl Step {
             Ok(leave) => leave,
             Err(held) => return self.held(view, &held, at, trail),
         };
-        let Call { answer, elapsed, log } = self.plugin.call(&view).await;
+        let Call { answer, elapsed, log, counts: _ } = self.plugin.call(&view).await;
         let answer = answer.and_then(|answer| self.accept(answer, &view, room));
         self.note(leave, &answer, &log, clock.now());
         let outcome = answer.as_ref().map_or_else(CallError::outcome, name);

@@ -26,9 +26,12 @@ pub use call::{Answer, Call, CallError, Judgement};
 pub use claimed::Claimed;
 pub(crate) use configure::block_on;
 pub use contract::{Contract, Kind};
+pub use given::{Given, Reply};
 pub use granted::Services;
 pub use inspection::{Form, Inspection};
-pub use probe::Probe;
+pub use log::{BYTES as LOG_BYTES, LINES as LOG_LINES};
+pub use pages::Pages;
+pub use probe::{Probe, Reused};
 pub use view::{Draft, View};
 pub use window::{Folded, Item, Window};
 
@@ -55,6 +58,7 @@ mod contract;
 mod engine;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod given;
 mod granted;
 mod guest;
 mod inspection;
@@ -62,6 +66,7 @@ mod limits;
 mod log;
 mod message;
 pub mod outbound;
+mod pages;
 mod probe;
 mod program;
 mod proving;
@@ -294,6 +299,11 @@ impl Plugin {
         self.program.kind()
     }
 
+    /// The contract that it was built for.
+    pub fn contract(&self) -> Contract {
+        self.program.contract()
+    }
+
     /// The file that it was loaded from.
     pub fn file(&self) -> &Path {
         &self.file
@@ -366,11 +376,12 @@ impl Plugin {
             Err(fault) => Err(fault),
         };
         let guest = store.into_data();
-        self.counters.add(guest.counts);
+        self.counters.add(&guest.counts);
         Call {
             answer: answer.map_err(|fault| CallError::new(fault, &self.limits)),
             elapsed: started.elapsed(),
             log: guest.log.into_lines(),
+            counts: guest.counts,
         }
     }
 }
@@ -500,19 +511,19 @@ impl Counters {
         Self { plugin, family, known: Mutex::default() }
     }
 
-    fn add(&self, counts: Vec<(String, u64)>) {
+    fn add(&self, counts: &[(String, u64)]) {
         if counts.is_empty() {
             return;
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, by) in counts {
-            if let Some(counter) = known.get(&name) {
-                counter.inc_by(by);
+            if let Some(counter) = known.get(name) {
+                counter.inc_by(*by);
             } else if known.len() < MAX_COUNTERS {
                 let labels = PluginCountLabels { plugin: Arc::clone(&self.plugin), name: name.clone() };
                 let counter = self.family.get_or_create_owned(&labels);
-                counter.inc_by(by);
-                known.insert(name, counter);
+                counter.inc_by(*by);
+                known.insert(name.clone(), counter);
             }
         }
     }

@@ -19,6 +19,8 @@ mod inspect;
 
 mod json;
 
+mod limits;
+
 mod list;
 
 mod new;

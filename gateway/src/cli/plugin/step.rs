@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::unusable;
 use crate::{
-    config,
+    config::{self, Limits},
     plugin::{Plugin, PluginError, PluginHost, Role},
     telemetry::Metrics,
 };
@@ -19,7 +19,7 @@ pub(super) fn host() -> anyhow::Result<PluginHost> {
     Ok(PluginHost::without_cache(&Metrics::new())?)
 }
 
-/// Loads a plugin from a file, under the name of the file, to be used like this.
+/// Loads a plugin of any kind from a file, under the name of the file.
 ///
 /// # Errors
 /// As [`PluginHost::load`].
@@ -27,9 +27,9 @@ pub(super) fn load(
     host: &PluginHost,
     file: &Path,
     config: &Value,
-    role: Role,
+    limits: Limits,
 ) -> Result<Arc<Plugin>, PluginError> {
-    host.load(&plugin(file), config, role)
+    host.load(&config::Plugin { limits, ..plugin(file) }, config, Role::Any)
 }
 
 /// What a gateway's config would say of the plugin in a file.

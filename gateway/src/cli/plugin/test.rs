@@ -10,16 +10,11 @@ use std::{
 use anyhow::anyhow;
 use serde_json::Value;
 
-use super::{
-    build,
-    case::{Case, Subject},
-    diff::diff,
-    json::Json,
-    outcome, step, unusable,
-};
+use super::{build, case::Case, diff::diff, json::Json, limits::Limits, outcome, step, unusable};
 use crate::{
     cli::output::{print, printable},
-    plugin::{Plugin, PluginError, PluginHost, Role, block_on},
+    config,
+    plugin::{Plugin, PluginError, PluginHost, block_on},
     telemetry::Chain,
 };
 
@@ -35,6 +30,10 @@ pub struct TestArgs {
     /// The step's config for cases that have no `config.json`: JSON in braces, or a file of JSON or TOML.
     #[arg(long, value_name = "FILE|JSON")]
     config: Option<String>,
+    /// Limits other than the gateway's defaults, as in `time=1s,memory=64MiB,output=1MiB`; a case's `limits.json` goes
+    /// before them.
+    #[arg(long, value_name = "LIMITS", value_parser = Limits::flag)]
+    limits: Option<Limits>,
     /// Write what comes of the cases into their `expected.json`.
     #[arg(long)]
     update: bool,
@@ -47,10 +46,11 @@ pub struct TestArgs {
 pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let cases = Case::all(&cases_dir(args)?)?;
     let config = step::config(args.config.as_deref())?;
+    let limits = args.limits.unwrap_or_default().over(config::Limits::default());
     let mut bench = Bench { file: file(&args.plugin)?, host: step::host()?, loaded: HashMap::new() };
     let mut tally = Tally::default();
     for case in &cases {
-        let made = bench.run(case, case.config.as_ref().unwrap_or(&config))?;
+        let made = bench.run(case, case.config.as_ref().unwrap_or(&config), limits)?;
         let told = settle(case, &made, args.update, &mut tally)?;
         print(&told)?;
     }
@@ -84,7 +84,7 @@ fn file(plugin: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The plugin under test, loaded once for each config and use.
+/// The plugin under test, loaded once for each config and limits.
 struct Bench {
     file: PathBuf,
     host: PluginHost,
@@ -95,26 +95,24 @@ struct Bench {
 type Loaded = Result<Arc<Plugin>, String>;
 
 impl Bench {
-    fn run(&mut self, case: &Case, config: &Value) -> anyhow::Result<Json> {
-        Ok(match self.load(config, case.subject.role())? {
-            Ok(plugin) => match &case.subject {
-                Subject::Event(view) => outcome::of(&block_on(plugin.call(view)), case.expected.as_ref()),
-                Subject::Window(window) => outcome::of_fold(
-                    &block_on(plugin.fold(window)),
-                    window.items.len(),
-                    case.expected.as_ref(),
-                ),
-            },
-            Err(reason) => outcome::refused(&reason),
-        })
+    fn run(&mut self, case: &Case, config: &Value, limits: config::Limits) -> anyhow::Result<Json> {
+        let limits = case.limits.map_or(limits, |own| own.over(limits));
+        let plugin = match self.load(config, limits)? {
+            Ok(plugin) => plugin,
+            Err(reason) => return Ok(outcome::refused(&reason)),
+        };
+        let given = case.subject.given(plugin.kind()).map_err(|why| {
+            unusable(format!("case `{}` cannot be used with `{}`: {why}", case.name(), self.file.display()))
+        })?;
+        Ok(outcome::of(&block_on(plugin.answer(&given)), case.expected.as_ref()))
     }
 
-    fn load(&mut self, config: &Value, role: Role) -> anyhow::Result<Loaded> {
-        let key = format!("{role:?} {config}");
+    fn load(&mut self, config: &Value, limits: config::Limits) -> anyhow::Result<Loaded> {
+        let key = format!("{limits:?} {config}");
         if let Some(loaded) = self.loaded.get(&key) {
             return Ok(loaded.clone());
         }
-        let loaded = match step::load(&self.host, &self.file, config, role) {
+        let loaded = match step::load(&self.host, &self.file, config, limits) {
             Ok(plugin) => Ok(plugin),
             Err(PluginError::Config { reason, .. }) => Err(reason),
             Err(error @ PluginError::Read { .. }) => return Err(unusable(Chain(&error).to_string())),
@@ -189,7 +187,7 @@ mod tests {
         let plugin = dir.path().join("guest.wasm");
         fs::write(&plugin, fixtures::filter("(call $drop)")).unwrap();
         let cases = Some(dir.path().join("cases"));
-        (dir, TestArgs { plugin, cases, config: None, update: false })
+        (dir, TestArgs { plugin, cases, config: None, limits: None, update: false })
     }
 
     fn code(args: &TestArgs) -> ExitCode {
