@@ -51,9 +51,9 @@ impl Wat<'_> {
         self.embedded(self.bare_module())
     }
 
-    /// The same with a memory of so many pages that may not have more.
-    pub(crate) fn module_with_memory(&self, pages: u32) -> Vec<u8> {
-        let text = self.text().replace("\"memory\") 3)", &format!("\"memory\") {pages} {pages})"));
+    /// The same with a memory that may not have more than so many pages, of which it has 3.
+    pub(crate) fn module_with_memory(&self, most: u32) -> Vec<u8> {
+        let text = self.text().replace("\"memory\") 3)", &format!("\"memory\") 3 {most})"));
         self.embedded(wat::parse_str(text).unwrap())
     }
 

@@ -20,8 +20,8 @@ use crate::config::Limits;
 
 /// The longest name of a counter, in bytes.
 const COUNTER_NAME: usize = 64;
-/// What wizer adds to a memory to look into it, in bytes.
-const ACCESSORS_PAGE: usize = 64 << 10;
+/// What wizer adds to a memory to look into it, in bytes: a page each time, and it looks twice.
+const ACCESSORS_PAGES: usize = 2 * (64 << 10);
 /// The most counters that one call may touch.
 const COUNTERS: usize = 16;
 
@@ -78,13 +78,13 @@ impl Guest {
     }
 
     /// Readies the store for wizer to look into an instance: from here on only its own accessors run. They hand over
-    /// the whole of each memory, and put that down in one page more; wizer panics if they are stopped.
+    /// the whole of each memory, and put that down in pages of their own; wizer panics if they are stopped.
     ///
     /// # Errors
-    /// Fails if a memory could be so large that there is no room for the page.
+    /// Fails if a memory could be so large that there is no room for these pages.
     pub(super) fn open(store: &mut Store<Self>, max_memory: usize) -> wasmtime::Result<()> {
         let guest = store.data_mut();
-        if guest.room.taken() + ACCESSORS_PAGE > max_memory {
+        if guest.room.taken() + ACCESSORS_PAGES > max_memory {
             return Err(wasmtime::format_err!("its memory is full, there is no room to look into it"));
         }
         guest.room = Room::new(usize::MAX);

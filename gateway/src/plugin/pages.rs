@@ -94,14 +94,15 @@ impl Look<'_> {
         let mut reader =
             Reader { inner: WasmtimeWizerComponent { store: &mut store, instance }, memories: Vec::new() };
         block_on(self.wizer.snapshot_component(self.context, &mut reader)).ok()?;
-        Some(reader.memories)
+        Some(reader.memories.into_iter().map(|(_, memory)| memory).collect())
     }
 }
 
-/// Keeps what wizer reads of an instance's memories.
+/// Keeps what wizer reads of an instance's memories the first time: each look adds a page to one.
 struct Reader<'a> {
     inner: WasmtimeWizerComponent<'a, Guest>,
-    memories: Vec<Vec<u8>>,
+    /// By the function that hands one over.
+    memories: Vec<(String, Vec<u8>)>,
 }
 
 impl ComponentInstanceState for Reader<'_> {
@@ -113,7 +114,9 @@ impl ComponentInstanceState for Reader<'_> {
     ) {
         let memories = &mut self.memories;
         let keep = |bytes: &[u8]| {
-            memories.push(bytes.to_vec());
+            if !memories.iter().any(|(known, _)| known == func) {
+                memories.push((func.to_owned(), bytes.to_vec()));
+            }
             contents(bytes);
         };
         self.inner.call_func_ret_list_u8(instance, func, keep).await;

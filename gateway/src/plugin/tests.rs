@@ -195,10 +195,10 @@ fn plugin_larger_than_its_memory_limit_is_refused_at_load() {
 #[tokio::test]
 async fn memory_that_is_full_after_configure_is_no_matter() {
     let rig = Rig::new();
-    let bounded = Wat::default().module_with_memory(3);
+    let bounded = [3, 4, 5].map(|most| Wat::default().module_with_memory(most));
     let grows = "(drop (memory.grow (i32.const 509))) (call $ok)";
     let full = Wat { configure: grows, ..Wat::default() }.module();
-    for module in [bounded, full] {
+    for module in bounded.into_iter().chain([full]) {
         let plugin = rig.load(&module).unwrap();
         assert_eq!(plugin.call(&view("{}")).await.answer, Ok(Answer::Keep));
     }

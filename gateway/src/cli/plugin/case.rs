@@ -75,14 +75,14 @@ impl fmt::Debug for Subject {
     }
 }
 
-const EVENT: &str = "event.json";
+pub(super) const EVENT: &str = "event.json";
 const REQUEST: &str = "request.json";
 /// A request as it came over the wire, as `sluice verify explain` reads it.
 const CAPTURE: &str = "request.http";
 const WINDOW: &str = "window.json";
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 const LIMITS: &str = "limits.json";
-const EXPECTED: &str = "expected.json";
+pub(super) const EXPECTED: &str = "expected.json";
 
 impl Case {
     /// Reads every folder in `dir` that has something to call a plugin with, in the order of their names.
@@ -190,7 +190,7 @@ pub(super) fn made_up(kind: Kind) -> anyhow::Result<Subject> {
     let asked = raw.asked(Path::new(".")).map_err(unusable)?;
     Ok(match kind {
         Kind::Batch => Subject::Window(asked.window(ITEMS)),
-        _ => self::asked(asked),
+        _ => asked_of(asked),
     })
 }
 
