@@ -14,6 +14,7 @@ use super::{
     limits::{LimitHit, Patience, Room, Stopwatch},
     log::Log,
     view::View,
+    wasi::{self, Moment, Wasi},
     window::Window,
 };
 use crate::config::Limits;
@@ -33,7 +34,15 @@ pub(super) struct Guest {
     stopwatch: Stopwatch,
     patience: Patience,
     pub(super) room: Room,
-    pub(super) log: Log,
+    log: Log,
+    counts: Vec<(String, u64)>,
+    /// Made when the guest first asks for any of it.
+    wasi: Option<Box<Wasi>>,
+}
+
+/// What a guest leaves behind at the end of a run.
+pub(super) struct Remains {
+    pub(super) log: Vec<String>,
     pub(super) counts: Vec<(String, u64)>,
 }
 
@@ -63,6 +72,7 @@ impl Guest {
             room: Room::new(limits.memory),
             log: Log::new(Arc::clone(plugin)),
             counts: Vec::new(),
+            wasi: None,
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.room);
@@ -70,6 +80,33 @@ impl Guest {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().stopwatch.tick()?));
         store
+    }
+
+    /// Readies the store of an instance that has run before for another run. What the instance has in its memory
+    /// stays; what it said so far is part of the new run.
+    pub(super) fn renew(store: &mut Store<Self>, limits: &Limits, subject: Subject) {
+        store.set_hostcall_fuel(limits.output);
+        store.set_epoch_deadline(1);
+        let guest = store.data_mut();
+        guest.stopwatch = Stopwatch::new(limits.time);
+        guest.patience = Patience::new(limits.wait);
+        if let Some(wasi) = &mut guest.wasi {
+            wasi.restart(Moment::of(&subject));
+        }
+        guest.subject = subject;
+    }
+
+    /// Ends a run.
+    pub(super) fn finish(&mut self) -> Remains {
+        if let Some(wasi) = &mut self.wasi {
+            wasi.flush(&mut self.log, true);
+        }
+        self.subject = Subject::Nothing;
+        Remains { log: self.log.take(), counts: std::mem::take(&mut self.counts) }
+    }
+
+    pub(super) fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(Moment::of(&self.subject))))
     }
 
     /// Starts the time limit anew.
@@ -158,6 +195,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     v0_1::incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     v0_1::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     v0_1::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    wasi::link(&mut linker)?;
     Ok(linker)
 }
 
@@ -241,6 +279,10 @@ impl incoming::HostEvent for Guest {
 
 impl host::Host for Guest {
     fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
+        if let Some(wasi) = &mut self.wasi {
+            // In the order in which it was said.
+            wasi.flush(&mut self.log, false);
+        }
         self.log.write(level, message);
         Ok(())
     }

@@ -154,8 +154,10 @@ impl Room {
     }
 }
 
-/// More than any toolchain makes of one plugin.
-const PARTS: usize = 32;
+/// More than any toolchain makes of one plugin: a Python program is two dozen modules.
+const PARTS: usize = 64;
+/// Of one table. Interpreters have some ten thousand functions that are called through one.
+const TABLE_ELEMENTS: usize = 100_000;
 
 impl ResourceLimiter for Room {
     fn memory_growing(&mut self, now: usize, wanted: usize, _: Option<usize>) -> wasmtime::Result<bool> {
@@ -174,7 +176,7 @@ impl ResourceLimiter for Room {
     }
 
     fn table_growing(&mut self, _: usize, wanted: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(maximum.is_none_or(|maximum| wanted <= maximum))
+        Ok(wanted <= TABLE_ELEMENTS && maximum.is_none_or(|maximum| wanted <= maximum))
     }
 
     fn instances(&self) -> usize {

@@ -12,6 +12,7 @@ use super::{
     guest::Guest,
     inspection,
     program::{Fault, Program},
+    stage::Stage,
 };
 use crate::config::{self, Limits};
 
@@ -29,7 +30,7 @@ const PAGE: usize = 4096;
 impl PluginHost {
     /// Counts the pages that one call changes, by comparing the memories of two instances of which one was called.
     /// `None` where that cannot be told: the plugin does not load, is stopped in the call, or its memory cannot be
-    /// looked into.
+    /// looked into, as that of an interpreter.
     pub fn pages(&self, plugin: &config::Plugin, config: &serde_json::Value, given: &Given) -> Option<Pages> {
         let source = Source::read(plugin).ok()?;
         let component = contract::componentize(&plugin.name, &source.bytes).ok()?;
@@ -37,12 +38,19 @@ impl PluginHost {
         let mut wizer = Wizer::new();
         wizer.keep_init_func(true);
         let (context, open) = wizer.instrument_component(&component).ok()?;
-        let compiled = Component::from_binary(&self.runtime.engine, &open).ok()?;
-        let program = Program::new(&self.linker, &compiled, checked, Some(config.to_string())).ok()?;
-        let max_memory = self.runtime.max_memory.min(inspection::tightest_memory(&component));
+        // As for snapshots: an interpreter is more than wizer can look into.
+        if source.is_large() || contract::needs_wasi(&component) {
+            return None;
+        }
+        let stage = &self.stages.light;
+        let compiled = Component::from_binary(&stage.runtime.engine, &open).ok()?;
+        let program = Program::new(&stage.linker, &compiled, checked, false).ok()?;
+        let config = config.to_string();
+        let max_memory = stage.runtime.max_memory.min(inspection::tightest_memory(&component));
         let look = Look {
-            host: self,
+            stage,
             plugin,
+            config: &config,
             wizer: &wizer,
             context: &context,
             program: &program,
@@ -66,8 +74,9 @@ fn changed(before: &[u8], after: &[u8]) -> usize {
 
 /// A program whose instances can be looked into.
 struct Look<'a> {
-    host: &'a PluginHost,
+    stage: &'a Stage,
     plugin: &'a config::Plugin,
+    config: &'a str,
     wizer: &'a Wizer,
     context: &'a ComponentContext<'a>,
     program: &'a Program,
@@ -78,11 +87,11 @@ struct Look<'a> {
 impl Look<'_> {
     /// The memories of a fresh instance, after a call or without one.
     fn memories(&self, is_called: bool) -> Option<Vec<Vec<u8>>> {
-        let runtime = &self.host.runtime;
+        let runtime = &self.stage.runtime;
         let _ticks = runtime.ticker.hold();
         let limits = Limits { time: TIME, ..self.plugin.limits };
         let mut store = Guest::store(&runtime.engine, &self.plugin.name, &limits, self.given.clone().into());
-        let instance = block_on(self.program.instantiate(&mut store)).ok()?;
+        let instance = block_on(self.program.instantiate(&mut store, self.config)).ok()?;
         if is_called {
             let called = block_on(self.given.put_to(self.program, &mut store, &instance));
             // An instance that was stopped cannot be entered again.

@@ -46,22 +46,24 @@ impl Plugin {
     fn probe_once(&self, given: &Given) -> Probe {
         let began = Instant::now();
         let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, given.clone().into());
-        let instance = block_on(self.program.instantiate(&mut store));
+        let instance = block_on(self.program.instantiate(&mut store, &self.config));
         store.data_mut().grant(self.granted.clone());
         let started = Instant::now();
         let reply =
             instance.and_then(|instance| block_on(given.put_to(&self.program, &mut store, &instance)));
         let called = Instant::now();
-        let guest = store.into_data();
+        let remains = store.data_mut().finish();
+        let (memory, grown) = (store.data().room.taken(), store.data().room.grown());
+        drop(store);
         let ended = Instant::now();
         Probe {
             reply: reply.map_err(|fault| CallError::new(fault, &self.limits)),
             start: started - began,
             call: called - started,
             end: ended - called,
-            memory: guest.room.taken(),
-            grown: guest.room.grown(),
-            log: guest.log.into_lines(),
+            memory,
+            grown,
+            log: remains.log,
         }
     }
 
@@ -71,13 +73,15 @@ impl Plugin {
         let _ticks = self.runtime.ticker.hold();
         let mut reused = Reused::default();
         let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, given.clone().into());
-        let Ok(instance) = block_on(self.program.instantiate(&mut store)) else { return reused };
+        let Ok(instance) = block_on(self.program.instantiate(&mut store, &self.config)) else {
+            return reused;
+        };
         store.data_mut().grant(self.granted.clone());
         for number in 0..=times {
-            store.data_mut().restart_clock(self.limits.time);
-            store.set_hostcall_fuel(self.limits.output);
+            Guest::renew(&mut store, &self.limits, given.clone().into());
             let (began, cpu) = (Instant::now(), ThreadTime::now());
             let reply = block_on(given.put_to(&self.program, &mut store, &instance));
+            store.data_mut().finish();
             let (elapsed, cpu) = (began.elapsed(), cpu.elapsed());
             if matches!(reply, Err(Fault::Stopped(_))) {
                 break;

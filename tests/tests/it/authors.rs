@@ -99,7 +99,7 @@ fn a_new_verifier_works_at_once() {
 
 #[test]
 fn a_new_batch_plugin_works_at_once() {
-    check_new("batch", (r#""title": self.title"#, r#""count": events.len()"#));
+    check_new("batch", (r#""title": self.title"#, r#""total": events.len()"#));
 }
 
 #[test]

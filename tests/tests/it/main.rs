@@ -44,6 +44,9 @@ mod cli;
 /// The tools of those who write plugins.
 mod authors;
 
+/// Plugins in other languages than Rust.
+mod languages;
+
 /// GitHub's own payloads through the standard plugins.
 mod payloads;
 

@@ -20,7 +20,9 @@ use super::{
     case::{self, Subject},
     diff::diff,
     limits::Limits,
-    outcome, step, unusable,
+    outcome,
+    step::{self, Lives},
+    unusable,
 };
 use crate::{
     cli::output::{print, print_json},
@@ -51,6 +53,9 @@ pub struct BenchArgs {
     /// Another `.wasm` file to compare it with: both are measured in turns.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// As the config's `isolation`: whether every event has an instance of its own, or instances are kept.
+    #[arg(long, value_enum, default_value_t = Lives::Event)]
+    isolation: Lives,
     /// How long to measure, in seconds, 60 at most.
     #[arg(long, default_value_t = 2, value_parser = value_parser!(u64).range(1..=60))]
     seconds: u64,
@@ -59,10 +64,15 @@ pub struct BenchArgs {
     json: bool,
 }
 
-/// Calls in fresh instances of one round.
-const FRESH: usize = 50;
-/// Calls of one reused instance in one round. Not many: an instance that gives nothing back must not fill up.
-const REUSED: usize = 16;
+/// Calls of one round: in fresh instances, and in one that is reused. Not many of those where the gateway does none:
+/// an instance that gives nothing back must not fill up.
+fn calls(lives: Lives) -> (usize, usize) {
+    match lives {
+        Lives::Event => (50, 16),
+        Lives::Pooled => (2, 200),
+    }
+}
+
 /// How often loading from a cache is measured; the middle one is told.
 const LOADS: usize = 5;
 
@@ -71,6 +81,7 @@ const LOADS: usize = 5;
 pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let trial = Trial {
         config: step::config(args.config.as_deref())?,
+        lives: args.isolation,
         limits: args.limits.unwrap_or_default().over(config::Limits::default()),
         event: args.event.as_deref().map(case::file).transpose()?,
     };
@@ -99,6 +110,7 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 /// What every plugin is measured with.
 struct Trial {
     config: Value,
+    lives: Lives,
     limits: config::Limits,
     /// `None`: something made up for its kind.
     event: Option<Subject>,
@@ -115,7 +127,7 @@ impl Trial {
     }
 
     fn plugin(&self, file: &Path) -> config::Plugin {
-        config::Plugin { limits: self.limits, ..step::plugin(file) }
+        step::plugin_as(file, self.lives, self.limits)
     }
 }
 
@@ -124,6 +136,7 @@ struct Contender {
     file: PathBuf,
     plugin: Arc<Plugin>,
     given: Given,
+    lives: Lives,
     load: Load,
     pages: Option<Pages>,
     figures: Figures,
@@ -132,7 +145,7 @@ struct Contender {
 impl Contender {
     fn load(host: &PluginHost, file: &Path, trial: &Trial) -> anyhow::Result<Self> {
         let began = Instant::now();
-        let plugin = step::load(host, file, &trial.config, trial.limits).map_err(|error| match &error {
+        let plugin = step::load(host, &trial.plugin(file), &trial.config).map_err(|error| match &error {
             PluginError::Read { .. } => unusable(Chain(&error).to_string()),
             PluginError::Config { .. } => unusable(format!("{}; `--config` gives it another", Chain(&error))),
             _ => anyhow!("{}", Chain(&error)),
@@ -145,6 +158,7 @@ impl Contender {
             pages: host.pages(&trial.plugin(file), &trial.config, &given),
             plugin,
             given,
+            lives: trial.lives,
             load: Load::new(compiled, cached),
             figures: Figures::default(),
         })
@@ -152,14 +166,23 @@ impl Contender {
 
     /// One round: fresh instances, then a reused one.
     fn round(&mut self) {
-        let (probes, cpu) = self.plugin.probe(&self.given, FRESH);
-        let reused = self.plugin.reuse(&self.given, REUSED);
+        let (fresh, again) = calls(self.lives);
+        let (probes, cpu) = self.plugin.probe(&self.given, fresh);
+        let reused = self.plugin.reuse(&self.given, again);
         self.figures.add(&probes, cpu, &reused);
     }
 
     fn report(&self, trial: &Trial) -> Report {
         let about = (self.file.clone(), self.plugin.kind().name());
-        Report::new(about, &self.figures, self.pages, self.load, &trial.limits)
+        Report::new(about, self.lives, &self.figures, self.pages, self.load, &trial.limits)
+    }
+
+    /// What an event costs in each round.
+    fn rounds(&self) -> &[u64] {
+        match self.lives {
+            Lives::Event => self.figures.fresh_rounds(),
+            Lives::Pooled => self.figures.reused_rounds(),
+        }
     }
 
     /// What comes of a call, as the `expected.json` of a case has it.
@@ -212,7 +235,7 @@ struct Compared {
 impl Compared {
     fn of(one: &Contender, other: &Contender) -> Self {
         let difference = diff(&other.outcome(), &one.outcome());
-        let ratio = Ratio::of(&one.figures, &other.figures);
+        let ratio = Ratio::of(one.rounds(), other.rounds());
         Self { ratio, same_outcome: difference.is_empty(), difference }
     }
 
@@ -260,7 +283,7 @@ mod tests {
     };
 
     fn trial() -> Trial {
-        Trial { config: Value::Null, limits: config::Limits::default(), event: None }
+        Trial { config: Value::Null, lives: Lives::Event, limits: config::Limits::default(), event: None }
     }
 
     fn contender(rig: &Rig, module: &[u8]) -> Contender {
@@ -289,6 +312,17 @@ mod tests {
                 assert!(text.lines().any(|line| line.starts_with(row)), "`{row}` is missing from\n{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_pooled_plugin_costs_what_a_reused_instance_does() {
+        let rig = Rig::new();
+        let plugin = rig.plugin("guest", &fixtures::filter("(call $ok)"));
+        let trial = Trial { lives: Lives::Pooled, ..trial() };
+        let mut contenders = [Contender::load(&rig.host, &plugin.file, &trial).unwrap()];
+        measure(&mut contenders, Duration::ZERO);
+        let text = contenders[0].report(&trial).text();
+        assert!(text.contains("this is what an event costs"), "{text}");
     }
 
     #[test]

@@ -51,6 +51,8 @@ const ROOMY: u64 = 1 << 20;
 const ROOMY_HINT: &str = "mostly a stack of Rust's usual size; `-Clink-arg=-zstack-size=32768` in \
     .cargo/config.toml makes a fresh instance much cheaper (RUSTFLAGS in the environment overrides that file)";
 
+const EMPTY: &str = "which have no files, no network, no arguments and no environment here";
+
 /// 1 if this gateway would not run it.
 ///
 /// # Errors
@@ -112,7 +114,11 @@ impl Facts {
         if inspection.memory > ROOMY && inspection.form == Form::Module {
             lines.push(("", ROOMY_HINT.to_owned()));
         }
-        lines.push(("imports", listed(inspection.imports.iter().cloned(), "nothing")));
+        let own = inspection.imports.iter().filter(|name| !inspection.wasi_imports.contains(name));
+        lines.push(("imports", listed(own.cloned(), "nothing")));
+        if !inspection.wasi_imports.is_empty() {
+            lines.push(("", format!("of WASI: {} interfaces, {EMPTY}", inspection.wasi_imports.len())));
+        }
         if !inspection.foreign_imports.is_empty() {
             lines.push(("", format!("not here: {}", listed(inspection.foreign_imports.iter().cloned(), ""))));
         }

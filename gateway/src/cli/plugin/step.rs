@@ -6,10 +6,29 @@ use serde_json::Value;
 
 use super::unusable;
 use crate::{
-    config::{self, Limits},
+    config::{self, Isolation, Limits, Pool},
     plugin::{Plugin, PluginError, PluginHost, Role},
     telemetry::Metrics,
 };
+
+/// The config's `isolation`, as a flag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Lives {
+    /// Every event has an instance of its own.
+    #[default]
+    Event,
+    /// Instances are kept, as `isolation = "pooled"` does.
+    Pooled,
+}
+
+impl Lives {
+    fn isolation(self) -> Isolation {
+        match self {
+            Self::Event => Isolation::Event,
+            Self::Pooled => Isolation::Pooled(Pool::default()),
+        }
+    }
+}
 
 /// Starts an engine like the gateway's that keeps nothing on disk.
 ///
@@ -19,17 +38,21 @@ pub(super) fn host() -> anyhow::Result<PluginHost> {
     Ok(PluginHost::without_cache(&Metrics::new())?)
 }
 
-/// Loads a plugin of any kind from a file, under the name of the file.
+/// Loads a plugin of any kind.
 ///
 /// # Errors
 /// As [`PluginHost::load`].
 pub(super) fn load(
     host: &PluginHost,
-    file: &Path,
+    plugin: &config::Plugin,
     config: &Value,
-    limits: Limits,
 ) -> Result<Arc<Plugin>, PluginError> {
-    host.load(&config::Plugin { limits, ..plugin(file) }, config, Role::Any)
+    host.load(plugin, config, Role::Any)
+}
+
+/// The plugin in a file, under the name of the file, run like this.
+pub(super) fn plugin_as(file: &Path, lives: Lives, limits: Limits) -> config::Plugin {
+    config::Plugin { isolation: lives.isolation(), limits, ..plugin(file) }
 }
 
 /// What a gateway's config would say of the plugin in a file.

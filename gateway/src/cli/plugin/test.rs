@@ -10,7 +10,16 @@ use std::{
 use anyhow::anyhow;
 use serde_json::Value;
 
-use super::{build, case::Case, diff::diff, json::Json, limits::Limits, outcome, step, unusable};
+use super::{
+    build,
+    case::Case,
+    diff::diff,
+    json::Json,
+    limits::Limits,
+    outcome,
+    step::{self, Lives},
+    unusable,
+};
 use crate::{
     cli::output::{print, printable},
     config,
@@ -30,6 +39,9 @@ pub struct TestArgs {
     /// The step's config for cases that have no `config.json`: JSON in braces, or a file of JSON or TOML.
     #[arg(long, value_name = "FILE|JSON")]
     config: Option<String>,
+    /// As the config's `isolation`: whether every case has an instance of its own, or instances are kept.
+    #[arg(long, value_enum, default_value_t)]
+    isolation: Lives,
     /// Limits other than the gateway's defaults, as in `time=1s,memory=64MiB,output=1MiB`; a case's `limits.json` goes
     /// before them.
     #[arg(long, value_name = "LIMITS", value_parser = Limits::flag)]
@@ -47,7 +59,8 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let cases = Case::all(&cases_dir(args)?)?;
     let config = step::config(args.config.as_deref())?;
     let limits = args.limits.unwrap_or_default().over(config::Limits::default());
-    let mut bench = Bench { file: file(&args.plugin)?, host: step::host()?, loaded: HashMap::new() };
+    let file = file(&args.plugin)?;
+    let mut bench = Bench { file, lives: args.isolation, host: step::host()?, loaded: HashMap::new() };
     let mut tally = Tally::default();
     for case in &cases {
         let made = bench.run(case, case.config.as_ref().unwrap_or(&config), limits)?;
@@ -87,6 +100,7 @@ fn file(plugin: &Path) -> anyhow::Result<PathBuf> {
 /// The plugin under test, loaded once for each config and limits.
 struct Bench {
     file: PathBuf,
+    lives: Lives,
     host: PluginHost,
     loaded: HashMap<String, Loaded>,
 }
@@ -112,7 +126,8 @@ impl Bench {
         if let Some(loaded) = self.loaded.get(&key) {
             return Ok(loaded.clone());
         }
-        let loaded = match step::load(&self.host, &self.file, config, limits) {
+        let plugin = step::plugin_as(&self.file, self.lives, limits);
+        let loaded = match step::load(&self.host, &plugin, config) {
             Ok(plugin) => Ok(plugin),
             Err(PluginError::Config { reason, .. }) => Err(reason),
             Err(error @ PluginError::Read { .. }) => return Err(unusable(Chain(&error).to_string())),
@@ -187,7 +202,7 @@ mod tests {
         let plugin = dir.path().join("guest.wasm");
         fs::write(&plugin, fixtures::filter("(call $drop)")).unwrap();
         let cases = Some(dir.path().join("cases"));
-        (dir, TestArgs { plugin, cases, config: None, limits: None, update: false })
+        (dir, TestArgs { plugin, cases, config: None, isolation: Lives::Event, limits: None, update: false })
     }
 
     fn code(args: &TestArgs) -> ExitCode {

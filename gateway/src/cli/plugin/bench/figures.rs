@@ -61,6 +61,16 @@ impl Figures {
         Times::of(&self.fresh_cpu)
     }
 
+    /// A value for each round, in nanoseconds.
+    pub(super) fn fresh_rounds(&self) -> &[u64] {
+        &self.fresh_cpu
+    }
+
+    /// As [`fresh_rounds`](Self::fresh_rounds).
+    pub(super) fn reused_rounds(&self) -> &[u64] {
+        &self.reused_cpu
+    }
+
     /// `None` where no instance could be called twice.
     pub(super) fn reused_cpu(&self) -> Option<Times> {
         Times::of(&self.reused_cpu)
@@ -125,8 +135,8 @@ pub(super) struct Ratio {
 }
 
 impl Ratio {
-    pub(super) fn of(one: &Figures, other: &Figures) -> Self {
-        let rounds = one.fresh_cpu.iter().zip(&other.fresh_cpu);
+    pub(super) fn of(one: &[u64], other: &[u64]) -> Self {
+        let rounds = one.iter().zip(other);
         let mut ratios: Vec<_> = rounds.map(|(one, other)| *one as f64 / (*other).max(1) as f64).collect();
         ratios.sort_by(f64::total_cmp);
         let at = |part: usize| ratios.get(ratios.len() * part / 100).copied().unwrap_or(f64::NAN);
@@ -247,7 +257,7 @@ mod tests {
             one.add(&[probe(1)], Duration::from_micros(2 * noise), &Reused::default());
             other.add(&[probe(1)], Duration::from_micros(noise), &Reused::default());
         }
-        let ratio = Ratio::of(&one, &other);
+        let ratio = Ratio::of(one.fresh_rounds(), other.fresh_rounds());
         assert_eq!((ratio.ratio, ratio.rounds), (2.0, 3));
     }
 }

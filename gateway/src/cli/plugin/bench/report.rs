@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::figures::{Figures, Most, Times};
+use super::{
+    super::step::Lives,
+    figures::{Figures, Most, Times},
+};
 use crate::{
     cli::output::{printable, table},
     config::Limits,
@@ -18,6 +21,8 @@ use crate::{
 pub(super) struct Report {
     file: PathBuf,
     kind: &'static str,
+    /// Whether an event costs what a reused instance does.
+    pooled: bool,
     fresh_cpu_us: Option<Times>,
     reused_cpu_us: Option<Times>,
     reused_us: Option<Times>,
@@ -62,6 +67,7 @@ impl Load {
 impl Report {
     pub(super) fn new(
         (file, kind): (PathBuf, &'static str),
+        lives: Lives,
         figures: &Figures,
         pages: Option<Pages>,
         load: Load,
@@ -70,6 +76,7 @@ impl Report {
         Self {
             file,
             kind,
+            pooled: lives == Lives::Pooled,
             fresh_cpu_us: figures.fresh_cpu(),
             reused_cpu_us: figures.reused_cpu(),
             reused_us: figures.reused(),
@@ -110,9 +117,15 @@ impl Report {
                 times.map_or(["-".into(), String::new()], |times| [times.median, times.p90].map(shown));
             [name.to_owned(), median, p90, what.to_owned()]
         };
+        let (fresh, reused) = match self.pooled {
+            false => ("an event", "of CPU: the call alone, in one called before"),
+            true => {
+                ("a fresh instance", "of CPU: the call in one called before; this is what an event costs")
+            }
+        };
         vec![
-            row("an event", self.fresh_cpu_us, "of CPU: a fresh instance, the call, throwing it away"),
-            row("a reused instance", self.reused_cpu_us, "of CPU: the call alone, in one called before"),
+            row(fresh, self.fresh_cpu_us, "of CPU: a fresh instance, the call, throwing it away"),
+            row("a reused instance", self.reused_cpu_us, reused),
             row("- start", self.start_us, "on the clock: making a fresh instance"),
             row("- call", self.call_us, "on the clock: the call in it"),
             row("- end", self.end_us, "on the clock: throwing it away"),
