@@ -26,9 +26,12 @@ pub use call::{Answer, Call, CallError, Judgement};
 pub use claimed::Claimed;
 pub(crate) use configure::block_on;
 pub use contract::{Contract, Kind};
+pub use given::{Given, Reply};
 pub use granted::Services;
 pub use inspection::{Form, Inspection};
-pub use probe::Probe;
+pub use log::{BYTES as LOG_BYTES, LINES as LOG_LINES};
+pub use pages::Pages;
+pub use probe::{Probe, Reused};
 pub use view::{Draft, View};
 pub use window::{Folded, Item, Window};
 
@@ -58,6 +61,7 @@ mod contract;
 mod engine;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod given;
 mod granted;
 mod guest;
 mod inspection;
@@ -65,6 +69,7 @@ mod limits;
 mod log;
 mod message;
 pub mod outbound;
+mod pages;
 mod pool;
 mod pooled;
 mod probe;
@@ -347,6 +352,11 @@ impl Plugin {
         self.program.kind()
     }
 
+    /// The contract that it was built for.
+    pub fn contract(&self) -> Contract {
+        self.program.contract()
+    }
+
     /// The file that it was loaded from.
     pub fn file(&self) -> &Path {
         &self.file
@@ -437,11 +447,12 @@ impl Plugin {
     }
 
     fn ended<T>(&self, answer: Result<T, Fault>, remains: Remains, started: Instant) -> Call<T> {
-        self.counters.add(remains.counts);
+        self.counters.add(&remains.counts);
         Call {
             answer: answer.map_err(|fault| CallError::new(fault, &self.limits)),
             elapsed: started.elapsed(),
             log: remains.log,
+            counts: remains.counts,
         }
     }
 }
@@ -579,19 +590,19 @@ impl Counters {
         Self { plugin, family, known: Mutex::default() }
     }
 
-    fn add(&self, counts: Vec<(String, u64)>) {
+    fn add(&self, counts: &[(String, u64)]) {
         if counts.is_empty() {
             return;
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, by) in counts {
-            if let Some(counter) = known.get(&name) {
-                counter.inc_by(by);
+            if let Some(counter) = known.get(name) {
+                counter.inc_by(*by);
             } else if known.len() < MAX_COUNTERS {
                 let labels = PluginCountLabels { plugin: Arc::clone(&self.plugin), name: name.clone() };
                 let counter = self.family.get_or_create_owned(&labels);
-                counter.inc_by(by);
-                known.insert(name, counter);
+                counter.inc_by(*by);
+                known.insert(name.clone(), counter);
             }
         }
     }

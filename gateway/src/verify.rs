@@ -412,7 +412,7 @@ impl Facts {
 
 /// Leaves out what belongs to the connection alone, what describes the body as it was on the wire, and
 /// credentials.
-fn passed_on(mut headers: HeaderMap) -> Headers {
+pub(crate) fn passed_on(mut headers: HeaderMap) -> Headers {
     const LEFT_OUT: [HeaderName; 10] = [
         CONNECTION,
         TE,

@@ -12,6 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::{JoinHandle, JoinSet},
 };
 
@@ -23,15 +24,16 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 pub struct Drain {
     addr: SocketAddr,
     received: Arc<AtomicU64>,
+    arrived: Arc<Notify>,
     server: JoinHandle<()>,
 }
 
 impl Drain {
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let (addr, received) = (listener.local_addr()?, Arc::default());
-        let server = tokio::spawn(accept(listener, Arc::clone(&received)));
-        Ok(Self { addr, received, server })
+        let (addr, received, arrived) = (listener.local_addr()?, Arc::default(), Arc::default());
+        let server = tokio::spawn(accept(listener, Arc::clone(&received), Arc::clone(&arrived)));
+        Ok(Self { addr, received, arrived, server })
     }
 
     pub fn url(&self) -> String {
@@ -42,6 +44,17 @@ impl Drain {
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
+
+    /// Waits until so many requests have come.
+    pub async fn reached(&self, count: u64) {
+        loop {
+            let arrived = self.arrived.notified();
+            if self.received() >= count {
+                return;
+            }
+            arrived.await;
+        }
+    }
 }
 
 impl Drop for Drain {
@@ -50,16 +63,16 @@ impl Drop for Drain {
     }
 }
 
-async fn accept(listener: TcpListener, received: Arc<AtomicU64>) {
+async fn accept(listener: TcpListener, received: Arc<AtomicU64>, arrived: Arc<Notify>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve(stream, Arc::clone(&received)));
+        connections.spawn(serve(stream, Arc::clone(&received), Arc::clone(&arrived)));
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Requests must say their `content-length`; one that does not ends the connection.
-async fn serve(mut stream: TcpStream, received: Arc<AtomicU64>) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, received: Arc<AtomicU64>, arrived: Arc<Notify>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(16 << 10);
     loop {
@@ -78,6 +91,7 @@ async fn serve(mut stream: TcpStream, received: Arc<AtomicU64>) -> io::Result<()
         }
         buffer.drain(..end);
         received.fetch_add(1, Ordering::Relaxed);
+        arrived.notify_waiters();
         stream.write_all(OK).await?;
     }
 }
@@ -96,6 +110,7 @@ mod tests {
             let answer = Webhook::plain("", vec![b'x'; 20_000]).send(&client, &base).await.unwrap();
             assert_eq!(answer.status, 200);
         }
+        drain.reached(3).await;
         assert_eq!(drain.received(), 3);
     }
 }

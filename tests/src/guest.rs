@@ -15,6 +15,18 @@ const RESULT: u32 = 16;
 const MESSAGES: u32 = 1024;
 const TEXT: u32 = 32768;
 
+/// Those that load and then do harm, with their names.
+pub fn hostile() -> [(&'static str, Vec<u8>); 6] {
+    [
+        ("traps", traps()),
+        ("loops", loops()),
+        ("hoards", hoards()),
+        ("recurses", recurses()),
+        ("floods", floods()),
+        ("lies", lies()),
+    ]
+}
+
 /// A filter that keeps every event.
 pub fn keeps() -> Vec<u8> {
     filter("", &answer())
@@ -187,18 +199,16 @@ mod tests {
 
     #[test]
     fn guests_are_components_of_the_contract() {
-        let hostile = [
-            traps(),
+        let others = [
             traps_in("x"),
             keeps_the_first(),
-            loops(),
-            hoards(),
-            recurses(),
-            floods(),
-            lies(),
             never_configured(),
+            keeps(),
+            drops("no"),
+            says("hello"),
+            of_another_contract(),
         ];
-        for wasm in hostile.into_iter().chain([keeps(), drops("no"), says("hello"), of_another_contract()]) {
+        for wasm in hostile().map(|(_, wasm)| wasm).into_iter().chain(others) {
             ComponentEncoder::default().validate(true).module(&wasm).unwrap().encode().unwrap();
         }
     }

@@ -204,8 +204,11 @@ pub struct PluginList {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginStatus {
     pub name: String,
-    /// `filter` or `transform`.
+    /// `verify`, `filter`, `transform` or `batch`.
     pub kind: String,
+    /// The version of the contract that it was built for; empty from a gateway that does not tell.
+    #[serde(default)]
+    pub contract: String,
     pub file: String,
     /// Of the file as it was loaded, in hex.
     pub sha256: String,

@@ -60,6 +60,7 @@ fn status(step: &StepStatus<'_>) -> PluginStatus {
     PluginStatus {
         name: step.plugin.name().to_string(),
         kind: step.plugin.kind().name().to_owned(),
+        contract: step.plugin.contract().version().to_owned(),
         file: step.plugin.file().display().to_string(),
         sha256: hex::encode(step.plugin.sha256()),
         steps: Vec::new(),

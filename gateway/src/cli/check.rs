@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{Config, ProcessEnv, Report};
+use crate::{
+    config::{Config, ProcessEnv, Report},
+    plugin::Inspection,
+};
 
 /// Checks a config file and everything it names.
 #[derive(Debug, clap::Args)]
@@ -69,7 +72,16 @@ fn outcome(
         count(config.plugins.len(), "plugin"),
         count(config.destinations.len(), "destination"),
     );
-    Outcome { stdout, stderr, code: 0 }
+    Outcome { stdout: stdout + &plugins(&config), stderr, code: 0 }
+}
+
+/// What each plugin is, by its file: a line for each.
+fn plugins(config: &Config) -> String {
+    let told = config.plugins.values().filter_map(|plugin| {
+        let Inspection { kinds, contracts, .. } = Inspection::of(&std::fs::read(&plugin.file).ok()?);
+        Some(format!("    {}: {}, contract {}\n", plugin.name, kinds.join(", "), contracts.join(", ")))
+    });
+    told.collect()
 }
 
 fn summary(path: &std::path::Path, errors: usize) -> String {
@@ -117,6 +129,20 @@ mod tests {
         assert_eq!((&*outcome.stdout, outcome.code), ("ok: 1 route, 0 plugins, 1 destination\n", 0));
         assert!(outcome.stderr.starts_with("warning: route `github` takes in what anybody sends\n"));
         assert!(outcome.stderr.ends_with("note: plugin `a` imports `kv`\n\n"), "{}", outcome.stderr);
+    }
+
+    #[test]
+    fn every_plugin_is_told_with_kind_and_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("guest.wasm");
+        std::fs::write(&file, crate::plugin::fixtures::filter("(call $ok)")).unwrap();
+        let plugin =
+            format!("[plugins.mine]\nfile = {}\n{GOOD}", toml::Value::from(file.display().to_string()));
+        let outcome = run(&plugin, &[]);
+        assert_eq!(
+            outcome.stdout,
+            "ok: 1 route, 1 plugin, 1 destination\n    mine: filter, contract 1.0.0\n"
+        );
     }
 
     #[test]

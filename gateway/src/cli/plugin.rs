@@ -21,6 +21,8 @@ mod inspect;
 
 mod json;
 
+mod limits;
+
 mod list;
 
 mod new;

@@ -89,7 +89,7 @@ impl Run<'_> {
     /// One attempt. What comes back is to be split.
     async fn attempt(&self, mut group: Vec<Member>) -> Vec<Member> {
         let at = self.lane.shared.clock.now();
-        let Call { answer, elapsed, log } = self.batcher.fold(&self.window(&group)).await;
+        let Call { answer, elapsed, log, counts: _ } = self.batcher.fold(&self.window(&group)).await;
         let step = |error: Option<&CallError>, log| self.step(at, elapsed, error, log);
         match answer {
             Ok(folded) => {

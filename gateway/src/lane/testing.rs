@@ -82,6 +82,11 @@ impl Fold for Joining {
         self.windows.lock().unwrap().push(window.clone());
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let bodies: Vec<_> = window.items.iter().map(|item| text(&item.message.body)).collect();
-        Call { answer: (self.answer)(&bodies), elapsed: Duration::ZERO, log: vec!["info: here".to_owned()] }
+        Call {
+            answer: (self.answer)(&bodies),
+            elapsed: Duration::ZERO,
+            log: vec!["info: here".to_owned()],
+            counts: Vec::new(),
+        }
     }
 }

@@ -135,11 +135,11 @@ impl Actor {
         room: Room,
         clock: &dyn Clock,
     ) -> Call {
-        let Call { answer, elapsed, log } = self.plugin.call(view).await;
+        let Call { answer, elapsed, log, counts } = self.plugin.call(view).await;
         let answer = answer.and_then(|answer| reach.accept(answer, view, room));
         self.note(leave, &answer, &log, clock.now());
         self.meters.record(outcome(&answer), elapsed);
-        Call { answer, elapsed, log }
+        Call { answer, elapsed, log, counts }
     }
 
     /// Counts an event that it was not called with.

@@ -89,7 +89,7 @@ impl Step {
         if let Some(canary) = &self.canary {
             canary.saw(actor.part(), &call, &view, room, clock);
         }
-        let Call { answer, elapsed, log } = call;
+        let Call { answer, elapsed, log, counts: _ } = call;
         let (outcome, detail) = (outcome(&answer).to_owned(), detail(&answer));
         let applied = match answer {
             Ok(answer) => Ok(self.applied(view, answer)),

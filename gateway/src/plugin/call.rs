@@ -21,6 +21,16 @@ pub struct Call<T = Answer> {
     pub elapsed: Duration,
     /// What the plugin said.
     pub log: Vec<String>,
+    /// What it counted, by name; the gateway's metrics have it too.
+    pub counts: Vec<(String, u64)>,
+}
+
+impl<T> Call<T> {
+    /// The same call with something else made of its answer.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Call<U> {
+        let Self { answer, elapsed, log, counts } = self;
+        Call { answer: answer.map(make), elapsed, log, counts }
+    }
 }
 
 /// What a plugin decided.

@@ -19,6 +19,7 @@ use super::{
     contract::Contract,
     engine::Runtime,
     guest::{Guest, Subject},
+    inspection,
     program::Fault,
 };
 use crate::config::{self, Limits};
@@ -39,6 +40,7 @@ pub(super) fn snapshot(
     contract: Contract,
     config: &str,
 ) -> Result<Option<Vec<u8>>, PluginError> {
+    let max_memory = runtime.max_memory.min(inspection::tightest_memory(component));
     let mut wizer = Wizer::new();
     wizer.keep_init_func(true);
     let run = Run { runtime, linker, plugin, contract, config };
@@ -47,7 +49,7 @@ pub(super) fn snapshot(
     });
     match prepared {
         Ok((context, component)) => {
-            run.configure(&component)?.snapshot(&wizer, &context).map(Some).or_else(|error| {
+            run.configure(&component)?.snapshot(&wizer, &context, max_memory).map(Some).or_else(|error| {
                 warn_slow(plugin, &error);
                 Ok(None)
             })
@@ -146,11 +148,13 @@ impl Run<'_> {
 }
 
 impl Configured {
-    fn snapshot(mut self, wizer: &Wizer, context: &ComponentContext<'_>) -> wasmtime::Result<Vec<u8>> {
-        // From here on only wizer's own accessors run. They hand over the whole memory, and wizer panics if they
-        // are stopped.
-        self.store.data_mut().restart_clock(Duration::MAX);
-        self.store.set_hostcall_fuel(usize::MAX);
+    fn snapshot(
+        mut self,
+        wizer: &Wizer,
+        context: &ComponentContext<'_>,
+        max_memory: usize,
+    ) -> wasmtime::Result<Vec<u8>> {
+        Guest::open(&mut self.store, max_memory)?;
         let mut state = WasmtimeWizerComponent { store: &mut self.store, instance: self.instance };
         block_on(wizer.snapshot_component(context, &mut state))
     }

@@ -58,6 +58,11 @@ impl Contract {
     /// The oldest first.
     pub const ALL: [Self; 2] = [Self::V0_1, Self::V1];
 
+    /// Whether there is no newer one.
+    pub fn is_newest(self) -> bool {
+        Self::ALL.last() == Some(&self)
+    }
+
     pub fn version(self) -> &'static str {
         match self {
             Self::V0_1 => v0_1::VERSION,
@@ -80,7 +85,8 @@ impl Contract {
         }
     }
 
-    fn of(version: &str) -> Option<Self> {
+    /// The one that a plugin of this version speaks; `None` where this gateway does not know it.
+    pub fn of(version: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| track(known.version()) == track(version))
     }
 }

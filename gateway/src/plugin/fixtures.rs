@@ -48,7 +48,16 @@ impl Default for Wat<'_> {
 impl Wat<'_> {
     /// The core module, with the contract in its custom section.
     pub(crate) fn module(&self) -> Vec<u8> {
-        let mut module = self.bare_module();
+        self.embedded(self.bare_module())
+    }
+
+    /// The same with a memory that may not have more than so many pages, of which it has 3.
+    pub(crate) fn module_with_memory(&self, most: u32) -> Vec<u8> {
+        let text = self.text().replace("\"memory\") 3)", &format!("\"memory\") 3 {most})"));
+        self.embedded(wat::parse_str(text).unwrap())
+    }
+
+    fn embedded(&self, mut module: Vec<u8>) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let wit = match self.version {
             v0_1::VERSION => include_str!("../../../plugin-sdk/wit/v0.1/sluice.wit").to_owned(),
@@ -265,13 +274,9 @@ pub(crate) fn window(body: &'static str) -> Window {
 
 /// Calls a plugin of any kind with this body.
 pub(crate) async fn call_any(plugin: &Plugin, body: &'static str) -> Call<()> {
-    fn done<T>(call: Call<T>) -> Call<()> {
-        let Call { answer, elapsed, log } = call;
-        Call { answer: answer.map(drop), elapsed, log }
-    }
     match plugin.kind() {
-        Kind::Verify => done(plugin.judge(claimed(body)).await),
-        Kind::Filter | Kind::Transform => done(plugin.call(&view(body)).await),
-        Kind::Batch => done(plugin.fold(&window(body)).await),
+        Kind::Verify => plugin.judge(claimed(body)).await.map(drop),
+        Kind::Filter | Kind::Transform => plugin.call(&view(body)).await.map(drop),
+        Kind::Batch => plugin.fold(&window(body)).await.map(drop),
     }
 }

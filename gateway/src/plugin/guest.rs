@@ -21,6 +21,8 @@ use crate::config::Limits;
 
 /// The longest name of a counter, in bytes.
 const COUNTER_NAME: usize = 64;
+/// What wizer adds to a memory to look into it, in bytes: a page each time, and it looks twice.
+const ACCESSORS_PAGES: usize = 2 * (64 << 10);
 /// The most counters that one call may touch.
 const COUNTERS: usize = 16;
 
@@ -110,6 +112,22 @@ impl Guest {
     /// Starts the time limit anew.
     pub(super) fn restart_clock(&mut self, limit: Duration) {
         self.stopwatch = Stopwatch::new(limit);
+    }
+
+    /// Readies the store for wizer to look into an instance: from here on only its own accessors run. They hand over
+    /// the whole of each memory, and put that down in pages of their own; wizer panics if they are stopped.
+    ///
+    /// # Errors
+    /// Fails if a memory could be so large that there is no room for these pages.
+    pub(super) fn open(store: &mut Store<Self>, max_memory: usize) -> wasmtime::Result<()> {
+        let guest = store.data_mut();
+        if guest.room.taken() + ACCESSORS_PAGES > max_memory {
+            return Err(wasmtime::format_err!("its memory is full, there is no room to look into it"));
+        }
+        guest.room = Room::new(usize::MAX);
+        guest.restart_clock(Duration::MAX);
+        store.set_hostcall_fuel(usize::MAX);
+        Ok(())
     }
 
     /// From here on the guest may use what it is granted.

@@ -91,6 +91,19 @@ impl Form {
     }
 }
 
+/// The most that the tightest memory in a file may ever have, in bytes; the largest number where none is bounded.
+pub(super) fn tightest_memory(bytes: &[u8]) -> usize {
+    let mut most = u64::MAX;
+    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        let Payload::MemorySection(memories) = payload else { continue };
+        for declared in memories.into_iter().map_while(Result::ok) {
+            let page = 1_u64.checked_shl(declared.page_size_log2.unwrap_or(16)).unwrap_or(u64::MAX);
+            most = most.min(declared.maximum.map_or(u64::MAX, |pages| pages.saturating_mul(page)));
+        }
+    }
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
 /// The size of all functions in a file, in bytes.
 pub(super) fn code(bytes: &[u8]) -> u64 {
     sizes(bytes).0

@@ -7,9 +7,9 @@ use super::bindings::host::Level;
 /// The longest line kept, in bytes.
 const LINE: usize = 1 << 10;
 /// The most lines of one call kept.
-const LINES: usize = 32;
+pub const LINES: usize = 32;
 /// The most bytes of one call kept, all lines together.
-const BYTES: usize = 8 << 10;
+pub const BYTES: usize = 8 << 10;
 
 /// A bounded log: lines over the budget are counted instead of kept.
 #[derive(Debug)]

@@ -56,6 +56,13 @@ impl Program {
         self.kind
     }
 
+    pub(super) fn contract(&self) -> Contract {
+        match self.entry {
+            Entry::FilterV0_1(_) | Entry::TransformV0_1(_) => Contract::V0_1,
+            Entry::Verify(_) | Entry::Filter(_) | Entry::Transform(_) | Entry::Batch(_) => Contract::V1,
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn configure_is_done(&self) -> bool {
         self.configure.is_none()

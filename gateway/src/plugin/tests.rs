@@ -192,6 +192,18 @@ fn plugin_larger_than_its_memory_limit_is_refused_at_load() {
     );
 }
 
+#[tokio::test]
+async fn memory_that_is_full_after_configure_is_no_matter() {
+    let rig = Rig::new();
+    let bounded = [3, 4, 5].map(|most| Wat::default().module_with_memory(most));
+    let grows = "(drop (memory.grow (i32.const 509))) (call $ok)";
+    let full = Wat { configure: grows, ..Wat::default() }.module();
+    for module in bounded.into_iter().chain([full]) {
+        let plugin = rig.load(&module).unwrap();
+        assert_eq!(plugin.call(&view("{}")).await.answer, Ok(Answer::Keep));
+    }
+}
+
 // Configuring.
 
 /// Keeps what `configure` got, and drops the event if that was `{"a":1}` in length.
@@ -434,7 +446,8 @@ fn plugin_has_no_more_counters_for_being_loaded_again() {
     let bytes = filter("(call $ok)");
     for load in 0..3 {
         let plugin = rig.host.load(&rig.plugin("guest", &bytes), &json!(load), Role::Any).unwrap();
-        plugin.counters.add((0..MAX_COUNTERS).map(|n| (format!("n_{load}_{n}"), 1)).collect());
+        let counts: Vec<_> = (0..MAX_COUNTERS).map(|n| (format!("n_{load}_{n}"), 1)).collect();
+        plugin.counters.add(&counts);
     }
     assert_eq!(rig.metrics.encode().matches("plugin_count_total{").count(), MAX_COUNTERS);
 }

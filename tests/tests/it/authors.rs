@@ -93,6 +93,16 @@ fn a_new_transform_works_at_once() {
 }
 
 #[test]
+fn a_new_verifier_works_at_once() {
+    check_new("verify", ("accept_if(genuine", "accept_if(!genuine"));
+}
+
+#[test]
+fn a_new_batch_plugin_works_at_once() {
+    check_new("batch", (r#""title": self.title"#, r#""total": events.len()"#));
+}
+
+#[test]
 fn a_crate_that_is_not_there_is_bad_usage() {
     let desk = Desk::new();
     assert!(desk.told(2, &["build"]).contains("`sluice plugin new NAME`"));
@@ -151,9 +161,45 @@ fn two_plugins_are_measured_in_turns() {
     fs::write(desk.path("old.wasm"), guest::keeps()).unwrap();
     fs::write(desk.path("new.wasm"), guest::drops("no")).unwrap();
     let told = desk.told(0, &["bench", "new.wasm", "--against", "old.wasm", "--seconds", "1"]);
-    for part in ["new.wasm\n", "old.wasm\n", "drop: no (100 %)", "per event", "the first costs "] {
+    for part in [
+        "new.wasm: filter\n",
+        "old.wasm: filter\n",
+        "drop: no (100 %)",
+        "an event ",
+        "the first costs ",
+        "differ",
+    ] {
         assert!(told.contains(part), "`{part}` is missing from\n{told}");
     }
+}
+
+#[test]
+fn figures_are_told_to_programs() {
+    let desk = Desk::new();
+    fs::write(desk.path("guest.wasm"), guest::says("hello")).unwrap();
+    let output = desk.run(&["bench", "guest.wasm", "--seconds", "1", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let plugin = &told["plugins"][0];
+    for figure in ["/fresh_cpu_us/median", "/reused_cpu_us/p90", "/load_ms/cached", "/pages/all"] {
+        assert!(plugin.pointer(figure).unwrap().as_f64().unwrap() > 0.0, "{figure} {plugin}");
+    }
+    assert_eq!((&plugin["kind"], &plugin["most"]["messages"]), (&"transform".into(), &1.into()));
+}
+
+#[test]
+fn limits_are_those_that_a_case_is_given() {
+    let desk = Desk::new();
+    fs::create_dir_all(desk.path("cases/any")).unwrap();
+    fs::write(desk.path("cases/any/request.http"), "POST / HTTP/1.1\nhost: x\n\nhello").unwrap();
+    fs::write(desk.path("guest.wasm"), guest::hoards()).unwrap();
+    let expected = || fs::read_to_string(desk.path("cases/any/expected.json")).unwrap();
+    let args = ["test", "guest.wasm", "--cases", "cases", "--update"];
+    desk.told(0, &[&args[..], &["--limits", "memory=8MiB"]].concat());
+    assert!(expected().contains("its limit is 8.0 MiB"), "{}", expected());
+    fs::write(desk.path("cases/any/limits.json"), r#"{ "memory": "6MiB" }"#).unwrap();
+    desk.told(0, &[&args[..], &["--limits", "memory=8MiB"]].concat());
+    assert!(expected().contains("its limit is 6.0 MiB"), "{}", expected());
+    assert!(desk.told(2, &["test", "guest.wasm", "--limits", "mem=1"]).contains("`mem` is no limit"));
 }
 
 fn root() -> PathBuf {

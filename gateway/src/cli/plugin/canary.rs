@@ -121,6 +121,7 @@ mod tests {
         let plugin = PluginStatus {
             name: "redact".to_owned(),
             kind: "filter".to_owned(),
+            contract: "1.0.0".to_owned(),
             file: "redact.wasm".to_owned(),
             sha256: "ab".repeat(32),
             steps: vec![step],

@@ -1,63 +1,91 @@
-//! A case of a test: an event or a window, the plugin's config, and what is expected of them.
+//! A case of a test: what a plugin is called with, its config, and what is expected of them.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::Context;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
-use serde::Deserialize;
+use http::{HeaderName, HeaderValue};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, value::RawValue};
 
-use self::window::RawWindow;
-use super::{json::Json, unusable};
+use self::{
+    asked::{Asked, RawAsked},
+    window::RawWindow,
+};
+use super::{json::Json, limits::Limits, unusable};
 use crate::{
     clock::Timestamp,
-    event::{Event, EventId, Headers},
-    plugin::{Role, View, Window},
-    verify::Proof,
+    event::Headers,
+    plugin::{Given, Kind, Window},
 };
+
+mod asked;
 
 mod window;
 
-/// A folder with an `event.json` or a `window.json`, and beside it `config.json` and `expected.json` where there are any.
+/// A folder with what a plugin is called with, and beside it `config.json`, `limits.json` and `expected.json` where there
+/// are any.
 #[derive(Debug)]
 pub(super) struct Case {
     dir: PathBuf,
     pub(super) subject: Subject,
     /// `None`: that of the whole run.
     pub(super) config: Option<Value>,
+    pub(super) limits: Option<Limits>,
     pub(super) expected: Option<Json>,
 }
 
 /// What a plugin is called with.
-#[derive(Debug)]
 pub(super) enum Subject {
-    Event(View),
+    /// A request, or the event that it becomes.
+    Asked(Box<Asked>),
     /// For a `batch` plugin.
     Window(Window),
 }
 
 impl Subject {
-    /// What a plugin that is called with it is used for.
-    pub(super) fn role(&self) -> Role {
-        match self {
-            Self::Event(_) => Role::Step,
-            Self::Window(_) => Role::Batch,
+    /// What a plugin of this kind is called with.
+    ///
+    /// # Errors
+    /// With what such a plugin's cases have, where this is not it.
+    pub(super) fn given(&self, kind: Kind) -> Result<Given, String> {
+        match (self, kind) {
+            (Self::Asked(asked), Kind::Verify) => Ok(Given::Request(asked.claimed())),
+            (Self::Asked(asked), Kind::Filter | Kind::Transform) => Ok(Given::Event(asked.view())),
+            (Self::Window(window), Kind::Batch) => Ok(Given::Window(window.clone())),
+            (Self::Asked(_), Kind::Batch) => Err(format!("a batch plugin's case has a `{WINDOW}`")),
+            (Self::Window(_), kind) => Err(format!(
+                "a `{}` plugin's case has an `{EVENT}`, a `{REQUEST}` or a `{CAPTURE}`",
+                kind.name()
+            )),
         }
     }
 }
 
+/// A request may hold secrets.
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked(_) => "Asked",
+            Self::Window(_) => "Window",
+        })
+    }
+}
+
 pub(super) const EVENT: &str = "event.json";
+const REQUEST: &str = "request.json";
+/// A request as it came over the wire, as `sluice verify explain` reads it.
+const CAPTURE: &str = "request.http";
 pub(super) const WINDOW: &str = "window.json";
 pub(super) const CONFIG: &str = "config.json";
+const LIMITS: &str = "limits.json";
 pub(super) const EXPECTED: &str = "expected.json";
 
 impl Case {
-    /// Reads every folder in `dir` that has an `event.json` or a `window.json`, in the order of their names.
+    /// Reads every folder in `dir` that has something to call a plugin with, in the order of their names.
     ///
     /// # Errors
     /// If there is none, or one cannot be read.
@@ -69,12 +97,13 @@ impl Case {
             ))
         })?;
         let mut dirs: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        dirs.retain(|dir| dir.join(EVENT).is_file() || dir.join(WINDOW).is_file());
+        let has = |dir: &Path, file: &str| dir.join(file).is_file();
+        dirs.retain(|dir| [EVENT, REQUEST, CAPTURE, WINDOW].iter().any(|file| has(dir, file)));
         dirs.sort();
         if dirs.is_empty() {
             return Err(unusable(format!(
-                "there are no cases in `{}`; a case is a folder in it with an `{EVENT}`, or a `{WINDOW}` for a \
-                 plugin that makes batches",
+                "there are no cases in `{}`; a case is a folder in it with an `{EVENT}`, or with a `{REQUEST}` for a \
+                 plugin that verifies, or a `{WINDOW}` for one that makes batches",
                 dir.display()
             )));
         }
@@ -82,14 +111,11 @@ impl Case {
     }
 
     fn read(dir: PathBuf) -> anyhow::Result<Self> {
-        let subject = match read_if_there(&dir.join(WINDOW), |text| serde_json::from_str::<RawWindow>(text))?
-        {
-            Some(raw) => Subject::Window(raw.window(&dir).map_err(|why| unread(&dir.join(WINDOW), &why))?),
-            None => Subject::Event(view(&dir.join(EVENT))?),
-        };
+        let subject = subject(&dir)?;
         let config = read_if_there(&dir.join(CONFIG), |text| serde_json::from_str(text))?;
+        let limits = read_if_there(&dir.join(LIMITS), Limits::file)?;
         let expected = read_if_there(&dir.join(EXPECTED), Json::parse)?;
-        Ok(Self { dir, subject, config, expected })
+        Ok(Self { dir, subject, config, limits, expected })
     }
 
     /// The folder's name.
@@ -107,31 +133,78 @@ impl Case {
     }
 }
 
-/// Reads an event from a file as the `event.json` of a case.
-///
-/// # Errors
-/// If it cannot be read, or is not an event.
-pub(super) fn view(path: &Path) -> anyhow::Result<View> {
-    let text = fs::read_to_string(path).map_err(|error| unread(path, &error))?;
-    let raw: RawEvent = serde_json::from_str(&text).map_err(|error| unread(path, &error))?;
-    let attempt = raw.attempt;
-    let event = raw.event(path.parent().unwrap_or(Path::new("."))).map_err(|why| unread(path, &why))?;
-    Ok(View::of(Arc::new(event), attempt))
+/// What a case's folder has; more than one such file is refused, but that a capture may have its rest beside it.
+fn subject(dir: &Path) -> anyhow::Result<Subject> {
+    let there: Vec<_> =
+        [EVENT, REQUEST, WINDOW].into_iter().filter(|file| dir.join(file).is_file()).collect();
+    let is_captured = dir.join(CAPTURE).is_file();
+    match (&there[..], is_captured) {
+        ([file], false) => self::file(&dir.join(file)),
+        ([], true) => captured(dir, RawAsked::default(), CAPTURE),
+        ([file @ (EVENT | REQUEST)], true) => captured(dir, read(&dir.join(file))?, file),
+        _ => Err(unusable(format!(
+            "case `{}` has {} beside each other; keep one",
+            dir.display(),
+            there.join(", ") + if is_captured { " and a `request.http`" } else { "" }
+        ))),
+    }
 }
 
-/// About a kilobyte of what providers send, for those who have no event of their own.
+/// Reads what a plugin is called with from one file, which is what its name says: a `.http` file is a capture, a
+/// `window.json` a window, anything else as an `event.json`.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) fn file(path: &Path) -> anyhow::Result<Subject> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    if path.extension().is_some_and(|extension| extension == "http") {
+        let bytes = fs::read(path).map_err(|error| unread(path, &error))?;
+        return RawAsked::default().captured(&bytes).map(asked_of).map_err(|why| unread(path, &why));
+    }
+    if path.file_name().is_some_and(|name| name.to_string_lossy().contains("window")) {
+        let raw: RawWindow = read(path)?;
+        return raw.window(dir).map(Subject::Window).map_err(|why| unread(path, &why));
+    }
+    let raw: RawAsked = read(path)?;
+    raw.asked(dir).map(asked_of).map_err(|why| unread(path, &why))
+}
+
+/// A capture, with the rest of what is to be known of it from `named`.
+fn captured(dir: &Path, rest: RawAsked, named: &str) -> anyhow::Result<Subject> {
+    let path = dir.join(CAPTURE);
+    let bytes = fs::read(&path).map_err(|error| unread(&path, &error))?;
+    rest.captured(&bytes).map(asked_of).map_err(|why| unread(&dir.join(named), &why))
+}
+
+fn asked_of(asked: Asked) -> Subject {
+    Subject::Asked(Box::new(asked))
+}
+
+/// About a kilobyte of what providers send, or a few such messages, for those who have nothing of their own.
 ///
 /// # Errors
 /// None, unless this program is broken.
-pub(super) fn made_up() -> anyhow::Result<View> {
-    let raw: RawEvent = serde_json::from_str(include_str!("../../../templates/plugin/bench-event.json"))?;
-    let event = raw.event(Path::new(".")).map_err(unusable)?;
-    Ok(View::of(Arc::new(event), 1))
+pub(super) fn made_up(kind: Kind) -> anyhow::Result<Subject> {
+    const BODY: &str = include_str!("../../../templates/plugin/bench-event.json");
+    let raw: RawAsked = serde_json::from_str(BODY)?;
+    let asked = raw.asked(Path::new(".")).map_err(unusable)?;
+    Ok(match kind {
+        Kind::Batch => Subject::Window(asked.window(ITEMS)),
+        _ => asked_of(asked),
+    })
 }
 
-fn read_if_there<T>(
+/// Items of the made-up window.
+const ITEMS: usize = 20;
+
+fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = fs::read_to_string(path).map_err(|error| unread(path, &error))?;
+    serde_json::from_str(&text).map_err(|error| unread(path, &error))
+}
+
+fn read_if_there<T, E: fmt::Display>(
     path: &Path,
-    read: impl FnOnce(&str) -> serde_json::Result<T>,
+    read: impl FnOnce(&str) -> Result<T, E>,
 ) -> anyhow::Result<Option<T>> {
     match fs::read_to_string(path) {
         Ok(text) => read(&text).map(Some).map_err(|error| unread(path, &error)),
@@ -140,72 +213,8 @@ fn read_if_there<T>(
     }
 }
 
-fn unread(path: &Path, why: &dyn std::fmt::Display) -> anyhow::Error {
+fn unread(path: &Path, why: &dyn fmt::Display) -> anyhow::Error {
     unusable(format!("failed to read `{}`: {why}", path.display()))
-}
-
-/// `event.json`, key for key.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawEvent {
-    id: String,
-    route: String,
-    method: String,
-    path: String,
-    query: Option<String>,
-    params: Map<String, Value>,
-    headers: Map<String, Value>,
-    event_type: Option<String>,
-    received_at: String,
-    attempt: u32,
-    body: Option<String>,
-    body_json: Option<Box<RawValue>>,
-    body_file: Option<PathBuf>,
-}
-
-/// As the SDK's `Event::builder()`.
-impl Default for RawEvent {
-    fn default() -> Self {
-        Self {
-            id: "019b76da-a800-7000-8000-000000000000".to_owned(),
-            route: "test".to_owned(),
-            method: "POST".to_owned(),
-            path: "/".to_owned(),
-            query: None,
-            params: Map::new(),
-            headers: Map::new(),
-            event_type: None,
-            received_at: "2026-01-01T00:00:00Z".to_owned(),
-            attempt: 1,
-            body: None,
-            body_json: None,
-            body_file: None,
-        }
-    }
-}
-
-impl RawEvent {
-    /// Files that it names lie in `dir`.
-    fn event(self, dir: &Path) -> Result<Event, String> {
-        if self.attempt == 0 {
-            return Err("`attempt` is 0; the first one is 1".to_owned());
-        }
-        Ok(Event {
-            id: self.id.parse::<EventId>().map_err(|_| format!("`id` is `{}`, not a UUID", self.id))?,
-            route: self.route.into(),
-            received_at: moment(&self.received_at)?,
-            method: Method::from_bytes(self.method.as_bytes())
-                .map_err(|_| format!("`method` is `{}`, not one of HTTP's", self.method))?,
-            path: self.path,
-            query: self.query,
-            params: params(self.params)?,
-            headers: headers(self.headers)?,
-            body: body(self.body, self.body_json, self.body_file.map(|file| dir.join(file)))?,
-            event_type: self.event_type,
-            delivery_id: None,
-            proof: Proof::of_a_case(),
-        })
-    }
 }
 
 fn moment(received_at: &str) -> Result<Timestamp, String> {
@@ -213,14 +222,6 @@ fn moment(received_at: &str) -> Result<Timestamp, String> {
     moment
         .map(Timestamp::from)
         .map_err(|_| format!("`received_at` is `{received_at}`, not a time like 2026-01-01T00:00:00Z"))
-}
-
-fn params(raw: Map<String, Value>) -> Result<Vec<(String, String)>, String> {
-    let text = |(name, value)| match value {
-        Value::String(value) => Ok((name, value)),
-        other => Err(format!("param `{name}` is {other}, not a text")),
-    };
-    raw.into_iter().map(text).collect()
 }
 
 fn headers(raw: Map<String, Value>) -> Result<Headers, String> {
@@ -262,17 +263,31 @@ fn body(text: Option<String>, json: Option<Box<RawValue>>, file: Option<PathBuf>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::View;
 
-    fn read(event: &str) -> anyhow::Result<View> {
+    fn case(files: &[(&str, &str)]) -> anyhow::Result<Case> {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("body.bin"), b"\xff").unwrap();
-        fs::write(dir.path().join(EVENT), event).unwrap();
-        view(&dir.path().join(EVENT))
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        Case::read(dir.path().to_owned())
+    }
+
+    fn view(files: &[(&str, &str)]) -> anyhow::Result<View> {
+        match case(files)?.subject.given(Kind::Filter).map_err(unusable)? {
+            Given::Event(view) => Ok(view),
+            Given::Request(_) | Given::Window(_) => panic!("no event"),
+        }
+    }
+
+    fn read(event: &str) -> anyhow::Result<View> {
+        view(&[(EVENT, event)])
     }
 
     #[track_caller]
-    fn refused(event: &str, because: &str) {
-        let error = read(event).unwrap_err();
+    fn refused(files: &[(&str, &str)], because: &str) {
+        let error = case(files).unwrap_err();
         assert!(error.is::<super::super::Unusable>());
         assert!(error.to_string().contains(because), "{error}");
     }
@@ -304,18 +319,54 @@ mod tests {
         assert_eq!(&body("{}")[..], b"");
     }
 
+    const RAW: &str = "POST /in?a=1 HTTP/1.1\r\nhost: h.test\r\nx-a: 1\r\ncookie: c\r\n\r\nhello";
+
+    #[test]
+    fn a_capture_is_an_event_as_the_gateway_would_make_it() {
+        let view = view(&[(CAPTURE, RAW), (EVENT, r#"{ "event_type": "push", "attempt": 3 }"#)]).unwrap();
+        let event = view.event();
+        assert_eq!((&*event.path, event.query.as_deref()), ("/in", Some("a=1")));
+        assert_eq!((&event.body[..], event.event_type.as_deref()), (&b"hello"[..], Some("push")));
+        assert_eq!((event.headers.get("x-a").unwrap().as_bytes(), view.attempt()), (&b"1"[..], 3));
+        assert!(event.headers.get("cookie").is_none());
+    }
+
+    #[test]
+    fn a_verifier_is_given_the_request_as_it_came() {
+        let rest =
+            r#"{ "received_at": "2026-03-01T12:00:00Z", "secrets": ["s"], "url": "https://h.test/in" }"#;
+        let case = case(&[(CAPTURE, RAW), (REQUEST, rest)]).unwrap();
+        let Ok(Given::Request(claimed)) = case.subject.given(Kind::Verify) else { panic!("no request") };
+        let request = claimed.request();
+        assert_eq!(request.headers["cookie"], "c");
+        assert_eq!(request.received_at.as_millis(), 1_772_366_400_000);
+        assert!(case.subject.given(Kind::Batch).err().unwrap().contains("`window.json`"));
+    }
+
     #[test]
     fn mistakes_are_named() {
-        refused("{", "event.json`: EOF while parsing");
-        refused(r#"{ "boddy": 1 }"#, "unknown field `boddy`");
-        refused(r#"{ "body": "", "body_json": 1 }"#, "more than one of");
-        refused(r#"{ "body_file": "none" }"#, "none`: No such file");
-        refused(r#"{ "id": "7" }"#, "`id` is `7`, not a UUID");
-        refused(r#"{ "attempt": 0 }"#, "the first one is 1");
-        refused(r#"{ "received_at": "noon" }"#, "not a time like");
-        refused(r#"{ "headers": { "a b": "1" } }"#, "`a b` is not the name");
-        refused(r#"{ "headers": { "a": 1 } }"#, "has the value 1");
-        refused(r#"{ "params": { "a": 1 } }"#, "param `a` is 1");
+        let event = |text, because| refused(&[(EVENT, text)], because);
+        event("{", "event.json`: EOF while parsing");
+        event(r#"{ "boddy": 1 }"#, "unknown field `boddy`");
+        event(r#"{ "body": "", "body_json": 1 }"#, "more than one of");
+        event(r#"{ "body_file": "none" }"#, "none`: No such file");
+        event(r#"{ "id": "7" }"#, "`id` is `7`, not a UUID");
+        event(r#"{ "attempt": 0 }"#, "the first one is 1");
+        event(r#"{ "received_at": "noon" }"#, "not a time like");
+        event(r#"{ "headers": { "a b": "1" } }"#, "`a b` is not the name");
+        event(r#"{ "headers": { "a": 1 } }"#, "has the value 1");
+        event(r#"{ "params": { "a": 1 } }"#, "param `a` is 1");
+        refused(&[(EVENT, "{}"), (WINDOW, "{}")], "beside each other");
+        refused(&[(CAPTURE, "POST")], "no end of its head");
+        refused(&[(CAPTURE, RAW), (REQUEST, r#"{ "body": "" }"#)], "`request.http` has method, path");
+        refused(&[(EVENT, "{}"), (LIMITS, r#"{ "tim": "1s" }"#)], "`tim` is no limit");
+    }
+
+    #[test]
+    fn there_is_something_made_up_for_every_kind() {
+        for kind in [Kind::Verify, Kind::Filter, Kind::Transform, Kind::Batch] {
+            assert!(made_up(kind).unwrap().given(kind).is_ok(), "{kind:?}");
+        }
     }
 
     #[test]

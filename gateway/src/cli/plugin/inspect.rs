@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{step, unusable};
 use crate::{
     cli::output::{print, print_json, printable},
-    plugin::{CONTRACT_VERSION, Form, Inspection},
+    plugin::{CONTRACT_VERSION, Contract, Form, Inspection},
     telemetry::Chain,
 };
 
@@ -40,6 +40,8 @@ struct Facts {
     /// What it imports and the config would have to grant.
     grants: Vec<&'static str>,
     gateway_contract: &'static str,
+    /// Whether it is of the newest contract.
+    newest: bool,
     /// Why this gateway would not run it.
     refused: Option<String>,
 }
@@ -85,6 +87,7 @@ impl Facts {
             sha256: hex::encode(Sha256::digest(&bytes)),
             size: bytes.len() as u64,
             grants: inspection.grants(),
+            newest: contract(&inspection).is_some_and(Contract::is_newest),
             inspection,
             gateway_contract: CONTRACT_VERSION,
             refused: admitted.err().map(|error| Chain(&error).to_string()),
@@ -103,7 +106,7 @@ impl Facts {
         let inspection = &self.inspection;
         let mut lines = vec![
             ("kind", listed(inspection.kinds.iter().map(ToString::to_string), "none")),
-            ("contract", format!("{}; this gateway has {}", self.contract(), self.gateway_contract)),
+            ("contract", self.contract()),
             ("form", form(inspection.form).to_owned()),
             ("size", format!("{}, code {}", iec(self.size), iec(inspection.code))),
             ("memory", format!("{} at the start", iec(inspection.memory))),
@@ -137,7 +140,20 @@ impl Facts {
 
     fn contract(&self) -> String {
         let versions = self.inspection.contracts.iter().map(|version| format!("sluice:plugin@{version}"));
-        listed(versions, "none")
+        let (versions, own) = (listed(versions, "none"), self.gateway_contract);
+        match contract(&self.inspection) {
+            Some(contract) if contract.is_newest() => format!("{versions}, the newest"),
+            Some(_) => format!("{versions}, which goes on working; the newest is {own}"),
+            None => format!("{versions}; this gateway has {own}"),
+        }
+    }
+}
+
+/// The one contract that it is of, if this gateway speaks it.
+fn contract(inspection: &Inspection) -> Option<Contract> {
+    match &inspection.contracts[..] {
+        [version] => Contract::of(version),
+        _ => None,
     }
 }
 
@@ -182,9 +198,13 @@ mod tests {
     fn a_good_plugin_is_told_whole() {
         let facts = facts(&fixtures::filter("(call $ok)"));
         let text = facts.text();
-        for part in
-            ["kind      filter\n", "192.0 KiB at the start", "grants    needs none", "runs here yes\n"]
-        {
+        for part in [
+            "kind      filter\n",
+            "@1.0.0, the newest\n",
+            "192.0 KiB at the start",
+            "grants    needs none",
+            "runs here yes\n",
+        ] {
             assert!(text.contains(part), "`{part}` is missing from\n{text}");
         }
         assert_eq!(facts.sha256.len(), 64);
@@ -208,6 +228,17 @@ mod tests {
         let facts = facts(&Wat { fields, ..Wat::default() }.module());
         assert_eq!(facts.grants, ["kv"]);
         assert!(facts.text().contains("grants    kv: what the config does not grant"), "{}", facts.text());
+    }
+
+    #[test]
+    fn a_plugin_of_the_first_contract_is_told_of_the_newest() {
+        let first = facts(&Wat { version: "0.1.0", ..Wat::default() }.module());
+        assert!(
+            first.text().contains("@0.1.0, which goes on working; the newest is 1.0.0\n"),
+            "{}",
+            first.text()
+        );
+        assert!(!first.newest && first.refused.is_none());
     }
 
     #[test]

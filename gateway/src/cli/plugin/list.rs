@@ -32,7 +32,7 @@ pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
 fn readable(list: &PluginList) -> String {
     let steps = list.plugins.iter().flat_map(|plugin| plugin.steps.iter().map(move |step| (plugin, step)));
     let rows: Vec<_> = steps.clone().map(|(plugin, step)| row(plugin, step)).collect();
-    let text = table(["PLUGIN", "KIND", "SHA256", "ROUTE", "STEP", "QUARANTINED"], &rows);
+    let text = table(["PLUGIN", "KIND", "CONTRACT", "SHA256", "ROUTE", "STEP", "QUARANTINED"], &rows);
     let reasons = steps.clone().filter_map(|(plugin, step)| why(plugin, step));
     let text = reasons.fold(text, |text, line| text + &line + "\n");
     let canaries: Vec<_> = steps.filter_map(|(plugin, step)| canary_row(plugin, step)).collect();
@@ -69,10 +69,11 @@ fn canary_row(plugin: &PluginStatus, step: &PluginStep) -> Option<[String; 10]> 
     ])
 }
 
-fn row(plugin: &PluginStatus, step: &PluginStep) -> [String; 6] {
+fn row(plugin: &PluginStatus, step: &PluginStep) -> [String; 7] {
     let since = step.quarantined.as_ref().map_or_else(|| "-".to_owned(), |held| held.since.to_string());
     let sha256 = plugin.sha256.chars().take(DIGITS).collect();
-    [plugin.name.clone(), plugin.kind.clone(), sha256, step.route.clone(), step.step.to_string(), since]
+    let PluginStatus { name, kind, contract, .. } = plugin;
+    [name.clone(), kind.clone(), contract.clone(), sha256, step.route.clone(), step.step.to_string(), since]
 }
 
 fn why(plugin: &PluginStatus, step: &PluginStep) -> Option<String> {
@@ -109,6 +110,7 @@ mod tests {
         let plugin = PluginStatus {
             name: "redact".to_owned(),
             kind: "transform".to_owned(),
+            contract: "1.0.0".to_owned(),
             file: "redact.wasm".to_owned(),
             sha256: "ab".repeat(32),
             steps: vec![step],
@@ -133,14 +135,15 @@ mod tests {
         let plugin = PluginStatus {
             name: "redact".to_owned(),
             kind: "transform".to_owned(),
+            contract: "1.0.0".to_owned(),
             file: "redact.wasm".to_owned(),
             sha256: "ab".repeat(32),
             steps: vec![step("a", None), step("b", Some(held))],
         };
         let text = readable(&PluginList { plugins: vec![plugin] });
         let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["redact", "transform", "abababababab", "a", "1", "-"]);
-        assert_eq!(lines[2], ["redact", "transform", "abababababab", "b", "1", "2026-03-01T12:00:00.000Z"]);
+        assert_eq!(lines[1], ["redact", "transform", "1.0.0", "abababababab", "a", "1", "-"]);
+        assert_eq!(lines[2][3..], ["abababababab", "b", "1", "2026-03-01T12:00:00.000Z"]);
         assert_eq!(
             text.lines().last().unwrap(),
             "`redact` on route `b` is not called: it trapped: x; put its file or config right, or run \

@@ -29,13 +29,17 @@ pub struct NewArgs {
     sdk_path: Option<PathBuf>,
 }
 
-/// The kinds of plugins that there is a template for.
+/// The kinds of plugins, each with a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TemplateKind {
+    /// Proves who sent a request.
+    Verify,
     /// Keeps or drops events.
     Filter,
     /// Makes messages of events.
     Transform,
+    /// Folds messages into fewer.
+    Batch,
 }
 
 /// Makes the crate and says what to do next.
@@ -53,7 +57,7 @@ pub(super) fn new(args: &NewArgs) -> anyhow::Result<ExitCode> {
     print(&format!(
         "made `{dir}`, a {kind}{sdk}\nnext: sluice plugin test {dir}\n",
         dir = dir.display(),
-        kind = args.kind.name(),
+        kind = args.kind.called(),
         sdk = sdk.note(),
     ))?;
     Ok(ExitCode::SUCCESS)
@@ -159,67 +163,150 @@ impl Sdk {
 }
 
 impl TemplateKind {
-    fn name(self) -> &'static str {
+    /// What its author calls it.
+    fn called(self) -> &'static str {
         match self {
+            Self::Verify => "verifier",
             Self::Filter => "filter",
             Self::Transform => "transform",
+            Self::Batch => "batch plugin",
         }
     }
 
     fn what(self) -> &'static str {
         match self {
+            Self::Verify => {
+                "It accepts requests whose path and body are signed with one of the route's secrets."
+            }
             Self::Filter => "It keeps the events whose type is on a list, and drops the others.",
             Self::Transform => "It makes a chat message of what an issue is called.",
+            Self::Batch => "It folds messages into one: a list of them, under a title.",
         }
     }
 
-    fn example_config(self) -> &'static str {
+    /// What a case is made of, but for what is expected.
+    fn case(self) -> &'static str {
         match self {
-            Self::Filter => r#"{ types = ["issues", "push"] }"#,
-            Self::Transform => r#"{ channel = "dev" }"#,
+            Self::Verify => "a request and the route's secrets in `request.json`",
+            Self::Filter | Self::Transform => "an event in `event.json`, the step's config in `config.json`",
+            Self::Batch => "messages in `window.json`, the plugin's config in `config.json`",
+        }
+    }
+
+    /// An example of a route that uses it, but for where it delivers.
+    fn route(self) -> &'static str {
+        match self {
+            Self::Verify => {
+                r#"name = "acme"
+path = "/acme"
+verify = { plugin = "{name}", secrets = [{ env = "ACME_SECRET" }] }"#
+            }
+            Self::Filter => {
+                r#"name = "github"
+path = "/github"
+verify = { preset = "github", secrets = [{ env = "GITHUB_SECRET" }] }
+pipeline = [{ plugin = "{name}", config = { types = ["issues", "push"] } }]"#
+            }
+            Self::Transform => {
+                r#"name = "github"
+path = "/github"
+verify = { preset = "github", secrets = [{ env = "GITHUB_SECRET" }] }
+pipeline = [{ plugin = "{name}", config = { channel = "dev" } }]"#
+            }
+            Self::Batch => {
+                r#"name = "github"
+path = "/github"
+verify = { preset = "github", secrets = [{ env = "GITHUB_SECRET" }] }
+batch = { plugin = "{name}", config = { title = "News" }, events = 100, wait = "2s" }"#
+            }
         }
     }
 
     fn more_dependencies(self) -> &'static str {
         match self {
-            Self::Filter => "",
-            Self::Transform => "serde_json = \"1\"\n",
+            Self::Verify => "hex = \"0.4\"\n",
+            Self::Filter => "serde = { version = \"1\", features = [\"derive\"] }\n",
+            Self::Transform | Self::Batch => {
+                "serde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\n"
+            }
         }
     }
 }
 
-/// A file of the template that depends on the kind.
-macro_rules! of_kind {
-    ($kind:expr, $file:literal) => {
-        match $kind {
-            TemplateKind::Filter => include_str!(concat!("../../../templates/plugin/filter/", $file)),
-            TemplateKind::Transform => include_str!(concat!("../../../templates/plugin/transform/", $file)),
-        }
+/// A folder of the templates: the files that depend on the kind.
+macro_rules! template {
+    ($dir:literal, [$(($place:literal, $file:literal)),+ $(,)?]) => {
+        &[$(($place, include_str!(concat!("../../../templates/plugin/", $dir, "/", $file)))),+]
     };
 }
 
+impl TemplateKind {
+    /// Where each of its own files goes, and what is in it.
+    fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Verify => template!(
+                "verify",
+                [
+                    ("src/lib.rs", "lib.rs.in"),
+                    ("src/tests.rs", "tests.rs.in"),
+                    ("cases/first/request.json", "request.json.in"),
+                    ("cases/first/expected.json", "expected.json.in"),
+                ]
+            ),
+            Self::Filter => template!(
+                "filter",
+                [
+                    ("src/lib.rs", "lib.rs.in"),
+                    ("src/tests.rs", "tests.rs.in"),
+                    ("cases/first/event.json", "event.json.in"),
+                    ("cases/first/config.json", "config.json.in"),
+                    ("cases/first/expected.json", "expected.json.in"),
+                ]
+            ),
+            Self::Transform => template!(
+                "transform",
+                [
+                    ("src/lib.rs", "lib.rs.in"),
+                    ("src/tests.rs", "tests.rs.in"),
+                    ("cases/first/event.json", "event.json.in"),
+                    ("cases/first/config.json", "config.json.in"),
+                    ("cases/first/expected.json", "expected.json.in"),
+                ]
+            ),
+            Self::Batch => template!(
+                "batch",
+                [
+                    ("src/lib.rs", "lib.rs.in"),
+                    ("src/tests.rs", "tests.rs.in"),
+                    ("cases/first/window.json", "window.json.in"),
+                    ("cases/first/config.json", "config.json.in"),
+                    ("cases/first/expected.json", "expected.json.in"),
+                ]
+            ),
+        }
+    }
+}
+
 /// Where each file goes, and what is in it.
-fn files(name: &str, kind: TemplateKind, sdk: &str) -> [(&'static str, String); 9] {
+fn files(name: &str, kind: TemplateKind, sdk: &str) -> Vec<(&'static str, String)> {
     let fill = |text: &str| {
-        text.replace("{name}", name)
+        text.replace("{route}", kind.route())
+            .replace("{name}", name)
             .replace("{file}", &name.replace('-', "_"))
-            .replace("{kind}", kind.name())
+            .replace("{kind}", kind.called())
             .replace("{what}", kind.what())
-            .replace("{config}", kind.example_config())
+            .replace("{case}", kind.case())
             .replace("{more}", kind.more_dependencies())
             .replace("{sdk}", sdk)
     };
-    [
+    let common = [
         ("Cargo.toml", fill(include_str!("../../../templates/plugin/Cargo.toml.in"))),
         (".cargo/config.toml", include_str!("../../../templates/plugin/cargo-config.toml.in").to_owned()),
         (".gitignore", include_str!("../../../templates/plugin/gitignore.in").to_owned()),
         ("README.md", fill(include_str!("../../../templates/plugin/README.md.in"))),
-        ("src/lib.rs", of_kind!(kind, "lib.rs.in").to_owned()),
-        ("src/tests.rs", of_kind!(kind, "tests.rs.in").to_owned()),
-        ("cases/first/event.json", of_kind!(kind, "event.json.in").to_owned()),
-        ("cases/first/config.json", of_kind!(kind, "config.json.in").to_owned()),
-        ("cases/first/expected.json", of_kind!(kind, "expected.json.in").to_owned()),
-    ]
+    ];
+    let own = kind.files().iter().map(|(place, text)| (*place, (*text).to_owned()));
+    common.into_iter().chain(own).collect()
 }
 
 /// Makes the folder, or takes an empty one.
@@ -280,16 +367,28 @@ mod tests {
 
     #[test]
     fn a_template_is_under_20_lines_of_code_and_has_no_gap_left() {
-        for kind in [TemplateKind::Filter, TemplateKind::Transform] {
-            let files = files("my-plugin", kind, "\"1\"");
+        for kind in TemplateKind::value_variants() {
+            let files = files("my-plugin", *kind, "\"1\"");
             let (_, lib) = files.iter().find(|(file, _)| *file == "src/lib.rs").unwrap();
             let code = lib.split("#[cfg(test)]").next().unwrap().lines().map(str::trim);
             assert!(code.filter(|line| !line.is_empty() && !line.starts_with("//")).count() < 20, "{lib}");
             for (file, text) in &files[..4] {
-                for gap in ["{name}", "{file}", "{kind}", "{what}", "{config}", "{more}", "{sdk}"] {
+                for gap in ["{name}", "{file}", "{kind}", "{what}", "{case}", "{route}", "{more}", "{sdk}"] {
                     assert!(!text.contains(gap), "{file}: {gap}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_template_has_a_case_and_a_route_to_use_it_on() {
+        for kind in TemplateKind::value_variants() {
+            let files = files("my-plugin", *kind, "\"1\"");
+            let has = |wanted: &str| files.iter().any(|(file, _)| *file == wanted);
+            assert!(has("cases/first/expected.json"), "{kind:?}");
+            let readme = &files.iter().find(|(file, _)| *file == "README.md").unwrap().1;
+            let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+            assert!(toml::from_str::<toml::Table>(example).is_ok(), "{kind:?}\n{example}");
         }
     }
 

@@ -1,12 +1,11 @@
 //! What came of a case, as `expected.json` has it.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::HeaderValue;
 
 use super::json::Json;
 use crate::{
     event::Headers,
-    plugin::{Answer, Call, CallError, Draft, Folded},
+    plugin::{Answer, Call, CallError, Draft, Folded, Judgement, Reply},
 };
 
 /// What a plugin that refuses its config comes to.
@@ -16,31 +15,56 @@ pub(super) fn refused(reason: &str) -> Json {
 
 /// What a call came to. Bodies are shown in the way that `expected` has them, else as JSON if they are JSON, as text
 /// if they are text, and in Base64.
-pub(super) fn of(call: &Call, expected: Option<&Json>) -> Json {
+pub(super) fn of(call: &Call<Reply>, expected: Option<&Json>) -> Json {
     let mut members = match &call.answer {
-        Ok(Answer::Keep) => vec![member("verdict", "keep")],
-        Ok(Answer::Drop(reason)) => vec![member("verdict", "drop"), member("reason", reason)],
-        Ok(Answer::Messages(drafts)) => {
-            vec![member("verdict", "messages"), ("messages".to_owned(), messages(drafts, expected))]
-        }
-        Err(error) => failed(error),
-    };
-    said(&call.log, &mut members);
-    Json::Object(members)
-}
-
-/// What a fold of so many items came to; bodies as [`of`] shows them.
-pub(super) fn of_fold(call: &Call<Vec<Folded>>, items: usize, expected: Option<&Json>) -> Json {
-    let mut members = match &call.answer {
-        Ok(made) => {
+        Ok(Reply::Judged(judgement)) => judged(judgement, expected),
+        Ok(Reply::Decided(answer)) => decided(answer, expected),
+        Ok(Reply::Folded { made, of }) => {
             let expected = expected_messages(expected);
-            let made = made.iter().enumerate().map(|(at, made)| folded(made, items, expected.get(at)));
+            let made = made.iter().enumerate().map(|(at, made)| folded(made, *of, expected.get(at)));
             vec![member("verdict", "messages"), ("messages".to_owned(), Json::Array(made.collect()))]
         }
         Err(error) => failed(error),
     };
-    said(&call.log, &mut members);
+    if !call.log.is_empty() {
+        members.push(("log".to_owned(), Json::Array(call.log.iter().map(Json::text).collect())));
+    }
+    if !call.counts.is_empty() {
+        let counts = call.counts.iter().map(|(name, by)| (name.clone(), Json::Literal(by.to_string())));
+        members.push(("counts".to_owned(), Json::Object(counts.collect())));
+    }
     Json::Object(members)
+}
+
+fn judged(judgement: &Judgement, expected: Option<&Json>) -> Vec<(String, Json)> {
+    match judgement {
+        Judgement::Accept { delivery_id, event_type } => {
+            let known = [("delivery_id", delivery_id), ("event_type", event_type)];
+            let known = known.into_iter().filter_map(|(name, value)| Some(member(name, value.as_ref()?)));
+            [member("verdict", "accept")].into_iter().chain(known).collect()
+        }
+        Judgement::Reject(reason) => vec![member("verdict", "reject"), member("reason", reason)],
+        Judgement::Respond { status, headers, body: bytes } => {
+            let mut members =
+                vec![member("verdict", "respond"), ("status".to_owned(), Json::Literal(status.to_string()))];
+            if !headers.is_empty() {
+                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+                members.push(("headers".to_owned(), fields(headers)));
+            }
+            members.push(body(bytes, expected));
+            members
+        }
+    }
+}
+
+fn decided(answer: &Answer, expected: Option<&Json>) -> Vec<(String, Json)> {
+    match answer {
+        Answer::Keep => vec![member("verdict", "keep")],
+        Answer::Drop(reason) => vec![member("verdict", "drop"), member("reason", reason)],
+        Answer::Messages(drafts) => {
+            vec![member("verdict", "messages"), ("messages".to_owned(), messages(drafts, expected))]
+        }
+    }
 }
 
 /// Which items are in it is shown where not all are.
@@ -56,12 +80,6 @@ fn folded(made: &Folded, of: usize, expected: Option<&Json>) -> Json {
         members.push(("items".to_owned(), Json::Array(items)));
     }
     Json::Object(members)
-}
-
-fn said(log: &[String], members: &mut Vec<(String, Json)>) {
-    if !log.is_empty() {
-        members.push(("log".to_owned(), Json::Array(log.iter().map(Json::text).collect())));
-    }
 }
 
 fn expected_messages(expected: Option<&Json>) -> &[Json] {
@@ -106,22 +124,25 @@ fn message(draft: &Draft, expected: Option<&Json>) -> Json {
     Json::Object(members)
 }
 
-/// A text for a header with one value, else a list.
 fn headers(headers: &Headers) -> Json {
-    let mut members: Vec<(String, Json)> = Vec::new();
-    for name in headers.iter().map(|(name, _)| name.as_str()) {
-        if members.iter().any(|(known, _)| known == name) {
-            continue;
-        }
-        let mut values: Vec<_> = headers.get_all(name).map(header_value).collect();
-        let value = if values.len() == 1 { values.remove(0) } else { Json::Array(values) };
-        members.push((name.to_owned(), value));
-    }
-    Json::Object(members)
+    fields(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
 }
 
-fn header_value(value: &HeaderValue) -> Json {
-    Json::text(String::from_utf8_lossy(value.as_bytes()))
+/// A text for a header with one value, else a list.
+fn fields<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Json {
+    let mut by_name: Vec<(&str, Vec<Json>)> = Vec::new();
+    for (name, value) in fields {
+        let value = Json::text(String::from_utf8_lossy(value));
+        match by_name.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => by_name.push((name, vec![value])),
+        }
+    }
+    let member = |(name, mut values): (&str, Vec<Json>)| match values.len() {
+        1 => (name.to_owned(), values.remove(0)),
+        _ => (name.to_owned(), Json::Array(values)),
+    };
+    Json::Object(by_name.into_iter().map(member).collect())
 }
 
 fn body(bytes: &[u8], expected: Option<&Json>) -> (String, Json) {
@@ -147,20 +168,24 @@ fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
 mod tests {
     use std::time::Duration;
 
-    use http::HeaderName;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
     use crate::event::Message;
 
-    fn call(answer: Result<Answer, CallError>) -> Call {
-        Call { answer, elapsed: Duration::ZERO, log: Vec::new() }
+    fn call(answer: Result<Answer, CallError>) -> Call<Reply> {
+        told(answer.map(Reply::Decided))
+    }
+
+    fn told(answer: Result<Reply, CallError>) -> Call<Reply> {
+        Call { answer, elapsed: Duration::ZERO, log: Vec::new(), counts: Vec::new() }
     }
 
     fn json(text: &str) -> Json {
         Json::parse(text).unwrap()
     }
 
-    fn made(body: &'static [u8]) -> Call {
+    fn made(body: &'static [u8]) -> Call<Reply> {
         let message =
             Message { headers: Headers::default(), body: body.into(), destinations: None, key: None };
         call(Ok(Answer::Messages(vec![Draft { message, attributes: Vec::new() }])))
@@ -173,6 +198,30 @@ mod tests {
         assert_eq!(
             of(&dropped, None),
             json(r#"{ "verdict": "drop", "reason": "old", "log": ["info: hm"] }"#)
+        );
+    }
+
+    #[test]
+    fn what_was_counted_is_part_of_it() {
+        let counted = Call { counts: vec![("seen".into(), 2)], ..call(Ok(Answer::Keep)) };
+        assert_eq!(of(&counted, None), json(r#"{ "verdict": "keep", "counts": { "seen": 2 } }"#));
+    }
+
+    #[test]
+    fn judgements_have_what_they_say() {
+        let of = |judgement| of(&told(Ok(Reply::Judged(judgement))), None);
+        let accepted = Judgement::Accept { delivery_id: Some("7".into()), event_type: None };
+        assert_eq!(of(accepted), json(r#"{ "verdict": "accept", "delivery_id": "7" }"#));
+        let refused = Judgement::Reject("stale".into());
+        assert_eq!(of(refused), json(r#"{ "verdict": "reject", "reason": "stale" }"#));
+        let headers = vec![("content-type".to_owned(), b"text/plain".to_vec())];
+        let answered = Judgement::Respond { status: 200, headers, body: b"hi".to_vec() };
+        assert_eq!(
+            of(answered),
+            json(
+                r#"{ "verdict": "respond", "status": 200, "headers": { "content-type": "text/plain" },
+                    "body": "hi" }"#
+            )
         );
     }
 

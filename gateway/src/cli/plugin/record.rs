@@ -11,14 +11,7 @@ use anyhow::anyhow;
 use serde_json::Value;
 
 use self::mask::{Masked, Masks};
-use super::{
-    case,
-    json::Json,
-    outcome,
-    source::Source,
-    step::{self, Lives},
-    unusable,
-};
+use super::{case, json::Json, outcome, source::Source, step, unusable};
 use crate::{
     admin::api::{Lineup, LineupStep},
     cli::{
@@ -26,7 +19,7 @@ use crate::{
         output::{print, print_json, printable},
     },
     event::EventId,
-    plugin::{Plugin, PluginError, Role},
+    plugin::{Plugin, PluginError},
     telemetry::Chain,
 };
 
@@ -154,9 +147,12 @@ impl Recorded {
 
     /// Writes down what the plugin makes of the case as it was written.
     async fn expect(&self, plugin: &Result<Arc<Plugin>, String>, dir: &Path) -> anyhow::Result<()> {
-        let view = case::view(&dir.join(case::EVENT))?;
+        let recorded = case::file(&dir.join(case::EVENT))?;
         let made = match plugin {
-            Ok(plugin) => outcome::of(&plugin.call(&view).await, None),
+            Ok(plugin) => {
+                let given = recorded.given(plugin.kind()).map_err(unusable)?;
+                outcome::of(&plugin.answer(&given).await, None)
+            }
             Err(reason) => outcome::refused(reason),
         };
         let path = dir.join(case::EXPECTED);
@@ -205,7 +201,7 @@ fn load(file: &Path, config: Option<&Json>) -> anyhow::Result<Result<Arc<Plugin>
         Some(config) => serde_json::from_str(&config.to_string())?,
         None => Value::Null,
     };
-    match step::load(&step::host()?, file, Lives::default(), &config, Role::Step) {
+    match step::load(&step::host()?, &step::plugin(file), &config) {
         Ok(plugin) => Ok(Ok(plugin)),
         Err(PluginError::Config { reason, .. }) => Ok(Err(reason)),
         Err(error) => Err(unusable(Chain(&error).to_string())),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::unusable;
 use crate::{
-    config::{self, Isolation, Pool},
+    config::{self, Isolation, Limits, Pool},
     plugin::{Plugin, PluginError, PluginHost, Role},
     telemetry::Metrics,
 };
@@ -38,18 +38,21 @@ pub(super) fn host() -> anyhow::Result<PluginHost> {
     Ok(PluginHost::without_cache(&Metrics::new())?)
 }
 
-/// Loads a plugin from a file, under the name of the file, to be used like this.
+/// Loads a plugin of any kind.
 ///
 /// # Errors
 /// As [`PluginHost::load`].
 pub(super) fn load(
     host: &PluginHost,
-    file: &Path,
-    lives: Lives,
+    plugin: &config::Plugin,
     config: &Value,
-    role: Role,
 ) -> Result<Arc<Plugin>, PluginError> {
-    host.load(&config::Plugin { isolation: lives.isolation(), ..plugin(file) }, config, role)
+    host.load(plugin, config, Role::Any)
+}
+
+/// The plugin in a file, under the name of the file, run like this.
+pub(super) fn plugin_as(file: &Path, lives: Lives, limits: Limits) -> config::Plugin {
+    config::Plugin { isolation: lives.isolation(), limits, ..plugin(file) }
 }
 
 /// What a gateway's config would say of the plugin in a file.

@@ -12,16 +12,18 @@ use serde_json::Value;
 
 use super::{
     build,
-    case::{Case, Subject},
+    case::Case,
     diff::diff,
     json::Json,
+    limits::Limits,
     outcome,
     step::{self, Lives},
     unusable,
 };
 use crate::{
     cli::output::{print, printable},
-    plugin::{Plugin, PluginError, PluginHost, Role, block_on},
+    config,
+    plugin::{Plugin, PluginError, PluginHost, block_on},
     telemetry::Chain,
 };
 
@@ -40,6 +42,10 @@ pub struct TestArgs {
     /// As the config's `isolation`: whether every case has an instance of its own, or instances are kept.
     #[arg(long, value_enum, default_value_t)]
     isolation: Lives,
+    /// Limits other than the gateway's defaults, as in `time=1s,memory=64MiB,output=1MiB`; a case's `limits.json` goes
+    /// before them.
+    #[arg(long, value_name = "LIMITS", value_parser = Limits::flag)]
+    limits: Option<Limits>,
     /// Write what comes of the cases into their `expected.json`.
     #[arg(long)]
     update: bool,
@@ -52,11 +58,12 @@ pub struct TestArgs {
 pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let cases = Case::all(&cases_dir(args)?)?;
     let config = step::config(args.config.as_deref())?;
+    let limits = args.limits.unwrap_or_default().over(config::Limits::default());
     let file = file(&args.plugin)?;
     let mut bench = Bench { file, lives: args.isolation, host: step::host()?, loaded: HashMap::new() };
     let mut tally = Tally::default();
     for case in &cases {
-        let made = bench.run(case, case.config.as_ref().unwrap_or(&config))?;
+        let made = bench.run(case, case.config.as_ref().unwrap_or(&config), limits)?;
         let told = settle(case, &made, args.update, &mut tally)?;
         print(&told)?;
     }
@@ -90,7 +97,7 @@ fn file(plugin: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The plugin under test, loaded once for each config and use.
+/// The plugin under test, loaded once for each config and limits.
 struct Bench {
     file: PathBuf,
     lives: Lives,
@@ -102,26 +109,25 @@ struct Bench {
 type Loaded = Result<Arc<Plugin>, String>;
 
 impl Bench {
-    fn run(&mut self, case: &Case, config: &Value) -> anyhow::Result<Json> {
-        Ok(match self.load(config, case.subject.role())? {
-            Ok(plugin) => match &case.subject {
-                Subject::Event(view) => outcome::of(&block_on(plugin.call(view)), case.expected.as_ref()),
-                Subject::Window(window) => outcome::of_fold(
-                    &block_on(plugin.fold(window)),
-                    window.items.len(),
-                    case.expected.as_ref(),
-                ),
-            },
-            Err(reason) => outcome::refused(&reason),
-        })
+    fn run(&mut self, case: &Case, config: &Value, limits: config::Limits) -> anyhow::Result<Json> {
+        let limits = case.limits.map_or(limits, |own| own.over(limits));
+        let plugin = match self.load(config, limits)? {
+            Ok(plugin) => plugin,
+            Err(reason) => return Ok(outcome::refused(&reason)),
+        };
+        let given = case.subject.given(plugin.kind()).map_err(|why| {
+            unusable(format!("case `{}` cannot be used with `{}`: {why}", case.name(), self.file.display()))
+        })?;
+        Ok(outcome::of(&block_on(plugin.answer(&given)), case.expected.as_ref()))
     }
 
-    fn load(&mut self, config: &Value, role: Role) -> anyhow::Result<Loaded> {
-        let key = format!("{role:?} {config}");
+    fn load(&mut self, config: &Value, limits: config::Limits) -> anyhow::Result<Loaded> {
+        let key = format!("{limits:?} {config}");
         if let Some(loaded) = self.loaded.get(&key) {
             return Ok(loaded.clone());
         }
-        let loaded = match step::load(&self.host, &self.file, self.lives, config, role) {
+        let plugin = step::plugin_as(&self.file, self.lives, limits);
+        let loaded = match step::load(&self.host, &plugin, config) {
             Ok(plugin) => Ok(plugin),
             Err(PluginError::Config { reason, .. }) => Err(reason),
             Err(error @ PluginError::Read { .. }) => return Err(unusable(Chain(&error).to_string())),
@@ -196,7 +202,7 @@ mod tests {
         let plugin = dir.path().join("guest.wasm");
         fs::write(&plugin, fixtures::filter("(call $drop)")).unwrap();
         let cases = Some(dir.path().join("cases"));
-        (dir, TestArgs { plugin, cases, config: None, isolation: Lives::Event, update: false })
+        (dir, TestArgs { plugin, cases, config: None, isolation: Lives::Event, limits: None, update: false })
     }
 
     fn code(args: &TestArgs) -> ExitCode {

@@ -11,7 +11,7 @@ use crate::{
     config::{Grants, Limits},
     journal::sqlite::SqliteJournal,
     plugin::{
-        Answer, Call, Kind, Plugin, PluginError, PluginHost, Role,
+        Answer, Call, Given, Kind, Plugin, PluginError, PluginHost, Reply, Role,
         fixtures::{Wat, claimed, view},
     },
     telemetry::Chain,
@@ -175,7 +175,8 @@ fn tools_have_nothing_to_grant() {
     let plugin = bench.load(&adder("(call $add) (call $ok)"), kv(100)).unwrap();
     let log = crate::plugin::block_on(plugin.call(&view("{}"))).log;
     assert!(log[0].contains("only in a running gateway"), "{log:?}");
-    assert!(matches!(plugin.probe(&view("{}")).answer, Ok(Answer::Keep)));
+    let (probes, _) = plugin.probe(&Given::Event(view("{}")), 1);
+    assert_eq!(probes[0].reply, Ok(Reply::Decided(Answer::Keep)));
 }
 
 /// A store that answers nobody.

@@ -290,13 +290,18 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::cli::plugin::case;
+    use crate::{
+        cli::plugin::case,
+        plugin::{Given, Kind},
+    };
 
     const NONE: Masks =
         Masks { pointers: Vec::new(), headers: Vec::new(), proofs: Vec::new(), emails: false };
 
     fn event(body: &str) -> Event {
-        let mut event = case::made_up().unwrap().event().clone();
+        let made_up = case::made_up(Kind::Filter).unwrap().given(Kind::Filter).unwrap();
+        let Given::Event(view) = made_up else { panic!("a filter is given an event") };
+        let mut event = view.event().clone();
         event.body = body.to_owned().into();
         event
     }

@@ -8,7 +8,7 @@ use crate::{
     event::EventId,
     journal::TrailEntry,
     pipeline::{Failure, Outcome, Verdict},
-    plugin::{Answer, Call, Draft},
+    plugin::{Answer, Call, Draft, Reply},
 };
 
 /// In what two outcomes can differ, as the summary names and orders them.
@@ -71,7 +71,8 @@ fn verdict(verdict: Result<Verdict, Failure>) -> Vec<(String, Json)> {
         }
         Err(failure) => return vec![("verdict".to_owned(), Json::text(fate(&failure)))],
     };
-    match outcome::of(&Call { answer: Ok(answer), elapsed: Duration::ZERO, log: Vec::new() }, None) {
+    let answer = Ok(Reply::Decided(answer));
+    match outcome::of(&Call { answer, elapsed: Duration::ZERO, log: Vec::new(), counts: Vec::new() }, None) {
         Json::Object(members) => members,
         other => vec![("made".to_owned(), other)],
     }

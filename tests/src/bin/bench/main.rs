@@ -3,6 +3,9 @@
 //! CPU time per event is the figure to trust: user and system of the process under test, all threads, load and
 //! drain, divided by the events it accepted. Rates and latencies share the machine with the load generator.
 
+//!
+//! Behind the table: what plugins cost, and what they can do to others, each with its target.
+
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use std::{
@@ -28,6 +31,12 @@ use sluice_tests::{
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+mod hostile;
+
+mod plugins;
+
+mod target;
+
 const SIZES: [(&str, usize); 2] = [("1 KiB", 1024), ("10 KiB", 10240)];
 const CONNECTIONS: usize = 64;
 const PROBES: usize = 300;
@@ -46,7 +55,8 @@ struct Args {
     /// How often everything is measured; the table shows medians.
     #[arg(long, default_value_t = 2)]
     passes: usize,
-    /// Only subjects whose name contains this; the floor always runs.
+    /// Only subjects and figures whose name contains this, and the floor that a subject is compared with. Those of
+    /// plugins are `plugin: cost`, `plugin: load`, `plugin: steps` and `plugin: hostile NAME`.
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -139,6 +149,15 @@ async fn main() -> Result<()> {
     if args.quick {
         (args.seconds, args.passes) = (1.0, 1);
     }
+    if SUBJECTS.iter().any(|subject| args.wants(subject)) {
+        compare(&args).await?;
+    }
+    plugins::measure(&args).await?;
+    hostile::measure(&args).await
+}
+
+/// Everything that is compared with the floor.
+async fn compare(args: &Args) -> Result<()> {
     let mut syncs = Vec::new();
     let mut cells: Vec<Vec<Cell>> = SIZES.map(|_| SUBJECTS.map(|_| Cell::default()).into()).into();
     for pass in 1..=args.passes {
@@ -146,7 +165,7 @@ async fn main() -> Result<()> {
         for (size, cells) in SIZES.iter().zip(&mut cells) {
             for (subject, cell) in SUBJECTS.iter().zip(cells).filter(|(subject, _)| args.wants(subject)) {
                 eprintln!("pass {pass} of {}: {}, {}", args.passes, size.0, subject.name);
-                measure(*subject, size.1, &args, cell).await?;
+                measure(*subject, size.1, args, cell).await?;
             }
         }
     }
@@ -156,12 +175,18 @@ async fn main() -> Result<()> {
         median(&syncs),
         env::temp_dir().display()
     );
-    print_half_rate(&cells, &args, median(&syncs)).await
+    print_half_rate(&cells, args, median(&syncs)).await
 }
 
 impl Args {
     fn wants(&self, subject: &Subject) -> bool {
-        matches!(subject.program, Program::Floor { .. }) || subject.name.contains(&self.only)
+        let is_floor = matches!(subject.program, Program::Floor { .. });
+        let compared = || SUBJECTS.iter().filter(|other| SUBJECTS[other.floor].name == subject.name);
+        self.names(subject.name) || (is_floor && compared().any(|other| self.names(other.name)))
+    }
+
+    fn names(&self, name: &str) -> bool {
+        name.contains(&self.only)
     }
 
     fn duration(&self) -> Duration {
