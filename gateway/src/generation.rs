@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::{
     config::{self, About, Config, Mistake, Report, Use},
     dispatch::Turns,
-    ingest::{HandshakeLimiter, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
+    ingest::{Doorstep, HandshakeLimiter, Prover, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
     pipeline::{Pipeline, StepStatus},
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
@@ -44,6 +44,8 @@ pub struct Supplies {
 pub struct LiveRoute {
     pub config: Arc<config::Route>,
     pub verifier: Verifier,
+    /// The plugin that the verifier asks, where it asks one.
+    pub prover: Option<Arc<Prover>>,
     pub handshakes: Handshakes,
     /// Bounds what strangers can do with handshakes.
     pub greeting_limiter: HandshakeLimiter,
@@ -52,6 +54,8 @@ pub struct LiveRoute {
     pub pipeline: Pipeline,
     /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
     pub limiter: Option<Arc<RouteLimiter>>,
+    /// Where senders wait while plugins look at their requests. It survives a reload, with all who wait.
+    pub doorstep: Arc<Doorstep>,
     /// At the pipeline. They survive a reload, with the line before them.
     pub turns: Arc<Turns>,
     pub metrics: RouteMetrics,
@@ -97,17 +101,21 @@ impl Generation {
         for route in &config.routes {
             let before = previous.and_then(|previous| previous.routes.get(&route.name));
             let (plugins, metrics) = (&supplies.plugins, &supplies.metrics);
-            match Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline)) {
-                Ok(pipeline) => {
-                    let live = LiveRoute::new(route.clone(), pipeline, supplies, before);
+            let doorstep = Doorstep::carry_over(before.map(|before| &before.doorstep));
+            let prover = prover(route, supplies, &doorstep, before);
+            let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
+            match (prover, pipeline) {
+                (Ok(prover), Ok(pipeline)) => {
+                    let live = LiveRoute::new(route.clone(), prover, pipeline, doorstep, supplies, before);
                     routes.insert(route.name.clone(), Arc::new(live));
                 }
-                Err(steps) => broken.extend(steps.into_iter().map(|(index, source)| UseError {
-                    route: route.name.clone(),
-                    plugin: route.pipeline[index].plugin.name.clone(),
-                    used: Use::Step(index),
-                    source,
-                })),
+                (prover, pipeline) => {
+                    broken.extend(prover.err());
+                    let steps = pipeline.err().into_iter().flatten();
+                    broken.extend(steps.map(|(index, source)| {
+                        UseError::new(route, &route.pipeline[index].plugin, Use::Step(index), source)
+                    }));
+                }
             }
         }
         if !broken.is_empty() {
@@ -119,32 +127,43 @@ impl Generation {
     /// Says what is over now that this generation is in force, and the `old` one is not.
     pub fn say_in_force(&self, old: &Self) {
         for (name, route) in &old.routes {
-            route.pipeline.say_replaced_by(self.routes.get(name).map(|route| &route.pipeline));
+            let new = self.routes.get(name);
+            route.pipeline.say_replaced_by(new.map(|route| &route.pipeline));
+            if let Some(prover) = &route.prover {
+                prover.say_replaced_by(new.and_then(|route| route.prover.as_deref()));
+            }
         }
     }
 
-    /// Every step of every route, in the order of the config.
+    /// Every plugin of every route, in the order of the config.
     pub fn steps(&self) -> impl Iterator<Item = (&Arc<str>, StepStatus<'_>)> {
         let routes = self.config.routes.iter().filter_map(|route| self.routes.get(&route.name));
-        routes.flat_map(|route| route.pipeline.steps().map(|step| (&route.config.name, step)))
+        routes.flat_map(|route| route.steps().map(|step| (&route.config.name, step)))
     }
 }
 
 impl LiveRoute {
     fn new(
         config: Arc<config::Route>,
+        prover: Option<Arc<Prover>>,
         pipeline: Pipeline,
+        doorstep: Arc<Doorstep>,
         supplies: &Supplies,
         before: Option<&Arc<Self>>,
     ) -> Self {
         let Supplies { keyring, learned, caller, .. } = supplies;
         Self {
-            verifier: Verifier::with_learned(&config.verify, keyring, learned.of(&config.name)),
+            verifier: match &prover {
+                Some(prover) => Verifier::by_judge(prover.clone()),
+                None => Verifier::with_learned(&config.verify, keyring, learned.of(&config.name)),
+            },
+            prover,
             handshakes: Handshakes::new(&config.verify, &config.name, learned, caller),
             greeting_limiter: HandshakeLimiter::default(),
             answers: RouteAnswers::new(&config.respond),
             pipeline,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
+            doorstep,
             turns: Turns::carry_over(before.map(|before| &before.turns)),
             metrics: RouteMetrics::new(&supplies.metrics, &config.name),
             rotation: Rotation::new(
@@ -156,9 +175,39 @@ impl LiveRoute {
             config,
         }
     }
+
+    /// Its plugins: the one that proves its requests, then the steps of its pipeline.
+    pub fn steps(&self) -> impl Iterator<Item = StepStatus<'_>> {
+        self.prover.iter().map(|prover| prover.status()).chain(self.pipeline.steps())
+    }
+
+    /// Ends the quarantines of a plugin by hand; whether there was one.
+    pub fn resume(&self, plugin: &str) -> bool {
+        let is_proof = self.prover.as_ref().is_some_and(|prover| prover.resume(plugin));
+        self.pipeline.resume(plugin) || is_proof
+    }
+}
+
+/// The plugin that proves the route's requests, where one does.
+fn prover(
+    route: &config::Route,
+    supplies: &Supplies,
+    doorstep: &Arc<Doorstep>,
+    before: Option<&Arc<LiveRoute>>,
+) -> Result<Option<Arc<Prover>>, UseError> {
+    let config::Verify::Plugin(proof) = &route.verify else { return Ok(None) };
+    let before = before.and_then(|before| before.prover.as_deref());
+    let Supplies { plugins, metrics, .. } = supplies;
+    Prover::load(&route.name, proof, plugins, metrics, doorstep.clone(), before)
+        .map(|prover| Some(Arc::new(prover)))
+        .map_err(|source| UseError::new(route, &proof.plugin, Use::Verify, source))
 }
 
 impl UseError {
+    fn new(route: &config::Route, plugin: &config::Plugin, used: Use, source: PluginError) -> Self {
+        Self { route: route.name.clone(), plugin: plugin.name.clone(), used, source }
+    }
+
     fn mistake(&self) -> Mistake {
         if self.source.is_of_file() {
             let message = Chain(&self.source).to_string();

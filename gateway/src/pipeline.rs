@@ -1,23 +1,29 @@
 //! A route's plugins, in order: an event goes in, a verdict comes out.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::header::CONTENT_TYPE;
-use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
-    config::{self, OnError, WhileQuarantined},
+    config::{self, At, OnError, WhileQuarantined},
     event::{Event, Headers, Message},
     journal::TrailEntry,
     plugin::{Answer, Call, CallError, Draft, Plugin, PluginError, PluginHost, Role, View},
-    telemetry::{Metrics, PluginLabels, PluginOutcomeLabels, seconds},
+    telemetry::Metrics,
 };
 
-use self::quarantine::{Change, Leave, Showing};
-pub use self::quarantine::{Held, Quarantine};
+pub(crate) use self::watched::{QUARANTINED, Watched};
+pub use self::{
+    edge::AtEdge,
+    quarantine::{Held, Quarantine},
+};
+
+mod edge;
 
 mod quarantine;
+
+mod watched;
 
 /// The most messages that can be made of one event.
 pub const MAX_MESSAGES: usize = 1_000;
@@ -62,18 +68,27 @@ pub enum Failure {
     },
 }
 
-/// A step of a pipeline, for those who look at it from outside.
+/// A plugin on a route, for those who look at it from outside.
 pub struct StepStatus<'a> {
-    /// Its place in the pipeline, from 1.
-    pub number: usize,
+    pub place: Place,
     pub plugin: &'a Plugin,
     pub quarantined: Option<Held>,
+}
+
+/// Where on a route a plugin is; steps are counted from 1, those at the edge with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Verify,
+    Edge(usize),
+    Pipeline(usize),
 }
 
 /// An ordered list of configured plugins. Cheap to clone; immutable.
 #[derive(Clone)]
 pub struct Pipeline {
+    /// Those at the edge come first.
     steps: Arc<[Step]>,
+    edge: edge::Edge,
     clock: Arc<dyn Clock>,
 }
 
@@ -98,7 +113,11 @@ impl Pipeline {
                 Err(error) => broken.push((index, error)),
             }
         }
-        if broken.is_empty() { Ok(Self { steps: steps.into(), ..Self::default() }) } else { Err(broken) }
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+        let edge = edge::Edge::of(&route.pipeline, steps.iter().map(|step| step.watched.plugin()));
+        Ok(Self { steps: steps.into(), edge, ..Self::default() })
     }
 
     /// Takes the times in the trail from another clock.
@@ -107,16 +126,16 @@ impl Pipeline {
         Self { clock, ..self }
     }
 
-    /// Whether there is no plugin in it.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+    /// Whether there is no plugin in it that the event has yet to pass.
+    pub fn is_empty_for(&self, event: &Event) -> bool {
+        self.steps_for(event).is_empty()
     }
 
     /// How long an event has to wait before any of the pipeline is worth running, because a plugin is in
     /// quarantine.
-    pub fn held(&self, now: Timestamp) -> Option<Duration> {
-        let waits = self.steps.iter().filter_map(|step| {
-            let held = step.guard.as_ref().filter(|guard| guard.waits())?.quarantine.held()?;
+    pub fn held(&self, event: &Event, now: Timestamp) -> Option<Duration> {
+        let waits = self.steps_for(event).iter().filter_map(|step| {
+            let held = step.watched.quarantined().filter(|_| step.waits())?;
             // An event may be let through; the step says which.
             (held.probe > now).then(|| held.wait(now))
         });
@@ -126,39 +145,34 @@ impl Pipeline {
     /// Every step, with the quarantine that it is in.
     pub fn steps(&self) -> impl Iterator<Item = StepStatus<'_>> {
         self.steps.iter().zip(1..).map(|(step, number)| StepStatus {
-            number,
-            plugin: &step.plugin,
-            quarantined: step.guard.as_ref().and_then(|guard| guard.quarantine.held()),
+            place: if number <= self.edge.steps { Place::Edge(number) } else { Place::Pipeline(number) },
+            plugin: step.watched.plugin(),
+            quarantined: step.watched.quarantined(),
         })
     }
 
     /// Ends the quarantines of a plugin by hand; whether there was one.
     pub fn resume(&self, plugin: &str) -> bool {
-        let mut is_resumed = false;
-        for step in self.steps.iter().filter(|step| **step.plugin.name() == *plugin) {
-            if let Some(held) = step.guard.as_ref().and_then(|guard| guard.quarantine.lift()) {
-                step.say_ended(&held, "by hand");
-                is_resumed = true;
-            }
-        }
-        is_resumed
+        let named = self.steps.iter().filter(|step| **step.watched.plugin().name() == *plugin);
+        named.fold(false, |is_resumed, step| step.watched.resume("by hand") || is_resumed)
     }
 
     /// Says which quarantines of this pipeline are over now that `new` is in its place.
     pub fn say_replaced_by(&self, new: Option<&Self>) {
-        let still = |quarantine: &Arc<Quarantine>| {
-            let guards = new.into_iter().flat_map(|new| &*new.steps).filter_map(|step| step.guard.as_ref());
-            guards.into_iter().any(|guard| Arc::ptr_eq(&guard.quarantine, quarantine))
-        };
         for step in &*self.steps {
-            let Some(guard) = step.guard.as_ref().filter(|guard| !still(&guard.quarantine)) else { continue };
-            if let Some(held) = guard.quarantine.lift() {
-                step.say_ended(&held, "by a reload");
-            }
+            step.watched.replaced_by(new.into_iter().flat_map(|new| &*new.steps).map(|step| &step.watched));
         }
     }
 
-    /// Runs every step. `attempt` counts from 1.
+    /// The steps that an event goes through behind the journal: all but those that it passed at the edge.
+    fn steps_for(&self, event: &Event) -> &[Step] {
+        match event.passed.is_some() && event.passed == self.edge.passed {
+            true => &self.steps[self.edge.steps..],
+            false => &self.steps,
+        }
+    }
+
+    /// Runs every step that the event has yet to pass. `attempt` counts from 1.
     pub async fn run(&self, event: &Arc<Event>, attempt: u32) -> Outcome {
         let mut trail = Vec::new();
         let verdict = self.verdict(View::of(Arc::clone(event), attempt), &mut trail).await;
@@ -166,8 +180,9 @@ impl Pipeline {
     }
 
     async fn verdict(&self, event: View, trail: &mut Vec<TrailEntry>) -> Result<Verdict, Failure> {
+        let steps = self.steps_for(event.event());
         let mut views = vec![event];
-        for step in &*self.steps {
+        for step in steps {
             let mut kept = Vec::with_capacity(views.len());
             let mut dropped = None;
             let mut bytes = step.max_bytes();
@@ -195,7 +210,7 @@ impl Pipeline {
 /// Without plugins: an event's own body is delivered.
 impl Default for Pipeline {
     fn default() -> Self {
-        Self { steps: Arc::default(), clock: Arc::new(SystemClock) }
+        Self { steps: Arc::default(), edge: edge::Edge::default(), clock: Arc::new(SystemClock) }
     }
 }
 
@@ -214,29 +229,10 @@ fn original(event: &Event) -> Message {
 
 /// One plugin of the pipeline, with everything a call needs looked up.
 struct Step {
-    route: Arc<str>,
-    plugin: Arc<Plugin>,
-    /// `None`: it is called however often it fails.
-    guard: Option<Guard>,
+    watched: Watched,
     on_error: OnError,
     /// The route's destinations.
     destinations: Vec<Arc<str>>,
-    seconds: Histogram,
-    outcomes: Vec<(&'static str, Counter)>,
-    quarantines: Counter,
-}
-
-/// Stands before a plugin that may be quarantined.
-struct Guard {
-    settings: config::Quarantine,
-    quarantine: Arc<Quarantine>,
-}
-
-impl Guard {
-    /// Whether events wait while the plugin is in quarantine.
-    fn waits(&self) -> bool {
-        self.settings.then == WhileQuarantined::Wait
-    }
 }
 
 /// What is left for a step's messages of what all of an event may be.
@@ -260,36 +256,29 @@ impl Step {
         step: &config::Step,
         host: &PluginHost,
         metrics: &Metrics,
-        mut known: impl Iterator<Item = &'a Self>,
+        known: impl Iterator<Item = &'a Self>,
     ) -> Result<Self, PluginError> {
-        let plugin = host.load(&step.plugin, &step.config, Role::Step)?;
-        let counter = |outcome| {
-            let (route, plugin) = (Arc::clone(&route.name), Arc::clone(plugin.name()));
-            metrics.plugin_outcomes.get_or_create_owned(&PluginOutcomeLabels { route, plugin, outcome })
+        let role = match step.at {
+            At::Edge => Role::EdgeStep,
+            At::Pipeline => Role::Step,
         };
-        let names = ANSWERS.into_iter().chain(CallError::OUTCOMES).chain([QUARANTINED]);
-        let outcomes = names.map(|name| (name, counter(name))).collect();
-        let labels = PluginLabels { route: Arc::clone(&route.name), plugin: Arc::clone(plugin.name()) };
-        let seconds = metrics.plugin_seconds.get_or_create_owned(&labels);
-        let quarantines = metrics.plugin_quarantines.get_or_create_owned(&labels);
-        let guard = step.plugin.quarantine.map(|settings| {
-            let same = known.find_map(|step| step.guard.as_ref().filter(|_| step.plugin.is_same(&plugin)));
-            Guard { settings, quarantine: same.map_or_else(Arc::default, |same| same.quarantine.clone()) }
-        });
+        let plugin = host.load(&step.plugin, &step.config, role)?;
+        let settings = step.plugin.quarantine.map(|settings| (settings, meanwhile(settings.then)));
+        let known = known.map(|step| &step.watched);
         Ok(Self {
-            route: route.name.clone(),
-            plugin,
-            guard,
+            watched: Watched::new(&route.name, plugin, settings, &ANSWERS, metrics, known),
             on_error: step.on_error,
             destinations: route.deliver.clone(),
-            seconds,
-            outcomes,
-            quarantines,
         })
     }
 
+    /// Whether events wait while the plugin is in quarantine.
+    fn waits(&self) -> bool {
+        self.watched.settings().is_some_and(|settings| settings.then == WhileQuarantined::Wait)
+    }
+
     fn max_bytes(&self) -> usize {
-        self.plugin.max_output().max(MAX_BYTES)
+        self.watched.plugin().max_output().max(MAX_BYTES)
     }
 
     /// Calls the plugin with one message; what it makes of it must fit into `room`.
@@ -301,18 +290,18 @@ impl Step {
         trail: &mut Vec<TrailEntry>,
     ) -> Result<Applied, Failure> {
         let at = clock.now();
-        let leave = match self.guard.as_ref().map_or(Ok(Leave::Free), |guard| guard.quarantine.admit(at)) {
+        let leave = match self.watched.admit(at) {
             Ok(leave) => leave,
             Err(held) => return self.held(view, &held, at, trail),
         };
-        let Call { answer, elapsed, log } = self.plugin.call(&view).await;
+        let Call { answer, elapsed, log } = self.watched.plugin().call(&view).await;
         let answer = answer.and_then(|answer| self.accept(answer, &view, room));
-        self.note(leave, &answer, &log, clock.now());
+        self.watched.note(leave, &answer, &log, clock.now());
         let outcome = answer.as_ref().map_or_else(CallError::outcome, name);
-        self.record(outcome, elapsed);
+        self.watched.record(outcome, elapsed);
         let entry = |detail, log| TrailEntry::Step {
             at,
-            plugin: self.plugin.name().to_string(),
+            plugin: self.watched.plugin().name().to_string(),
             micros: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             outcome: outcome.to_owned(),
             detail,
@@ -338,16 +327,16 @@ impl Step {
         at: Timestamp,
         trail: &mut Vec<TrailEntry>,
     ) -> Result<Applied, Failure> {
-        if self.guard.as_ref().is_some_and(Guard::waits) {
+        if self.waits() {
             return Err(Failure::Quarantined { wait: held.wait(at) });
         }
-        self.count(QUARANTINED);
+        self.watched.count(QUARANTINED);
         let why = format!("is in quarantine since {}: it {}", held.since, held.reason);
-        let applied = self.by_policy(view, format!("plugin `{}` {why}", self.plugin.name()));
+        let applied = self.by_policy(view, format!("plugin `{}` {why}", self.watched.plugin().name()));
         if trail.len() < MAX_TRAIL || applied.is_err() {
             trail.push(TrailEntry::Step {
                 at,
-                plugin: self.plugin.name().to_string(),
+                plugin: self.watched.plugin().name().to_string(),
                 micros: 0,
                 outcome: QUARANTINED.to_owned(),
                 detail: Some(why),
@@ -355,41 +344,6 @@ impl Step {
             });
         }
         applied
-    }
-
-    /// Says why a plugin failed, and begins or ends its quarantine. In a span that knows the event.
-    fn note(&self, leave: Leave, answer: &Result<Answer, CallError>, log: &[String], now: Timestamp) {
-        let showing = Showing::of(answer);
-        if let Showing::Failed(reason) | Showing::Misconfigured(reason) = &showing {
-            let said = if log.is_empty() { Cow::Borrowed("nothing") } else { log.join(" | ").into() };
-            tracing::warn!(plugin = %self.plugin.name(), reason, said = &*said, "plugin failed");
-        }
-        let Some(guard) = &self.guard else { return };
-        match guard.quarantine.note(leave, showing, &guard.settings, now) {
-            Some(Change::Begun(held)) => {
-                self.quarantines.inc();
-                self.say_begun(guard, &held);
-            }
-            Some(Change::Ended(held)) => self.say_ended(&held, "by an event that went well"),
-            None => {}
-        }
-    }
-
-    fn say_begun(&self, guard: &Guard, held: &Held) {
-        let events = if guard.waits() { "its events wait" } else { "`on_error` decides about its events" };
-        tracing::warn!(
-            route = %self.route,
-            plugin = %self.plugin.name(),
-            reason = held.reason,
-            "plugin is in quarantine and not called any more, {events}; put its file or config right, or run \
-             `sluice plugin resume {}`",
-            self.plugin.name()
-        );
-    }
-
-    fn say_ended(&self, held: &Held, how: &str) {
-        let (route, plugin) = (&self.route, self.plugin.name());
-        tracing::info!(%route, %plugin, since = %held.since, "quarantine of the plugin was ended {how}");
     }
 
     /// Checks what only the route can know of an answer.
@@ -420,9 +374,9 @@ impl Step {
     fn applied(&self, view: View, answer: Answer) -> Applied {
         match answer {
             Answer::Keep => Applied::Kept(view),
-            Answer::Drop(reason) => Applied::Dropped(format!("{}: {reason}", self.plugin.name())),
+            Answer::Drop(reason) => Applied::Dropped(format!("{}: {reason}", self.watched.plugin().name())),
             Answer::Messages(drafts) if drafts.is_empty() => {
-                Applied::Dropped(format!("{}: made no message of it", self.plugin.name()))
+                Applied::Dropped(format!("{}: made no message of it", self.watched.plugin().name()))
             }
             Answer::Messages(drafts) => {
                 Applied::Made(drafts.into_iter().map(|draft| inherit(draft, &view)).collect())
@@ -431,11 +385,9 @@ impl Step {
     }
 
     fn failed(&self, view: View, error: &CallError) -> Result<Applied, Failure> {
-        let reason = format!("plugin `{}` {error}", self.plugin.name());
+        let reason = format!("plugin `{}` {error}", self.watched.plugin().name());
         match error {
-            CallError::Config(_) if self.guard.as_ref().is_some_and(Guard::waits) => {
-                Err(Failure::Quarantined { wait: Duration::ZERO })
-            }
+            CallError::Config(_) if self.waits() => Err(Failure::Quarantined { wait: Duration::ZERO }),
             CallError::Invalid(_) | CallError::Config(_) => Err(Failure::DeadLetter { reason }),
             CallError::Retry { after, .. } => Err(Failure::Retry { after: *after, reason }),
             _ => self.by_policy(view, reason),
@@ -450,17 +402,6 @@ impl Step {
             OnError::Drop => Ok(Applied::Dropped(reason)),
         }
     }
-
-    fn record(&self, outcome: &str, elapsed: Duration) {
-        self.seconds.observe(seconds(elapsed));
-        self.count(outcome);
-    }
-
-    fn count(&self, outcome: &str) {
-        if let Some((_, counter)) = self.outcomes.iter().find(|(name, _)| *name == outcome) {
-            counter.inc();
-        }
-    }
 }
 
 /// How much of what plugins said is in a history already.
@@ -472,8 +413,13 @@ fn said(trail: &[TrailEntry]) -> usize {
     lines.flatten().map(String::len).sum()
 }
 
-/// What history and metrics call it when a plugin was not called.
-const QUARANTINED: &str = "quarantined";
+/// What becomes of a step's events while its plugin is in quarantine.
+fn meanwhile(then: WhileQuarantined) -> &'static str {
+    match then {
+        WhileQuarantined::Wait => "its events wait",
+        WhileQuarantined::OnError => "`on_error` decides about its events",
+    }
+}
 
 /// What history and metrics call an answer.
 const ANSWERS: [&str; 3] = ["keep", "drop", "messages"];
@@ -510,6 +456,9 @@ fn inherit(mut draft: Draft, view: &View) -> View {
     }
     view.with(draft)
 }
+
+#[cfg(test)]
+mod edge_tests;
 
 #[cfg(test)]
 mod quarantine_tests;

@@ -198,7 +198,7 @@ pub struct PluginList {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginStatus {
     pub name: String,
-    /// `filter` or `transform`.
+    /// `verify`, `filter`, `transform` or `batch`.
     pub kind: String,
     pub file: String,
     /// Of the file as it was loaded, in hex.
@@ -210,8 +210,11 @@ pub struct PluginStatus {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginStep {
     pub route: String,
-    /// Its place in the route's pipeline, from 1.
-    pub step: usize,
+    /// `verify`, `edge` or `pipeline`.
+    pub place: String,
+    /// Which step of the route's pipeline it is, from 1; those at the edge count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Quarantined>,
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     generation::Generation,
-    pipeline::{Held, StepStatus},
+    pipeline::{Held, Place, StepStatus},
 };
 
 pub(super) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<PluginList>, Refusal> {
@@ -35,7 +35,7 @@ pub(super) async fn resume(
         return Err(Refusal::NoSuchPlugin { name });
     }
     let routes = generation.config.routes.iter().filter_map(|route| generation.routes.get(&route.name));
-    let resumed = routes.filter(|route| route.pipeline.resume(&name));
+    let resumed = routes.filter(|route| route.resume(&name));
     let routes = resumed.map(|route| route.config.name.to_string()).collect();
     Ok(Json(Resumed { plugin: name, routes }))
 }
@@ -45,8 +45,9 @@ fn loaded(generation: &Generation) -> PluginList {
     for (route, step) in generation.steps() {
         let name = step.plugin.name().to_string();
         let status = plugins.entry(name).or_insert_with(|| status(&step));
-        let (route, number) = (route.to_string(), step.number);
-        status.steps.push(PluginStep { route, step: number, quarantined: step.quarantined.map(shown) });
+        let (place, number) = place(step.place);
+        let (route, place, quarantined) = (route.to_string(), place.to_owned(), step.quarantined.map(shown));
+        status.steps.push(PluginStep { route, place, step: number, quarantined });
     }
     PluginList { plugins: plugins.into_values().collect() }
 }
@@ -58,6 +59,14 @@ fn status(step: &StepStatus<'_>) -> PluginStatus {
         file: step.plugin.file().display().to_string(),
         sha256: hex::encode(step.plugin.sha256()),
         steps: Vec::new(),
+    }
+}
+
+fn place(place: Place) -> (&'static str, Option<usize>) {
+    match place {
+        Place::Verify => ("verify", None),
+        Place::Edge(step) => ("edge", Some(step)),
+        Place::Pipeline(step) => ("pipeline", Some(step)),
     }
 }
 

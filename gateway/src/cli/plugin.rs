@@ -27,7 +27,7 @@ mod outcome;
 
 mod resume;
 
-mod step;
+pub(in crate::cli) mod step;
 
 mod test;
 

@@ -23,6 +23,12 @@ mod reload;
 /// Hostile plugins.
 mod plugins;
 
+/// Plugins that prove who sent a request.
+mod verifiers;
+
+/// Filters before the journal.
+mod edge;
+
 /// The journal's directory: in use, damaged, reopened.
 mod journal;
 

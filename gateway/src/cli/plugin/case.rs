@@ -179,6 +179,7 @@ impl RawEvent {
             body: body(self.body, self.body_json, self.body_file.map(|file| dir.join(file)))?,
             event_type: self.event_type,
             delivery_id: None,
+            passed: None,
             proof: Proof::of_a_case(),
         })
     }

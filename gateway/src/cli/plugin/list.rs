@@ -31,14 +31,15 @@ pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
 fn readable(list: &PluginList) -> String {
     let steps = list.plugins.iter().flat_map(|plugin| plugin.steps.iter().map(move |step| (plugin, step)));
     let rows: Vec<_> = steps.clone().map(|(plugin, step)| row(plugin, step)).collect();
-    let text = table(["PLUGIN", "KIND", "SHA256", "ROUTE", "STEP", "QUARANTINED"], &rows);
+    let text = table(["PLUGIN", "KIND", "SHA256", "ROUTE", "PLACE", "QUARANTINED"], &rows);
     steps.filter_map(|(plugin, step)| why(plugin, step)).fold(text, |text, line| text + &line + "\n")
 }
 
 fn row(plugin: &PluginStatus, step: &PluginStep) -> [String; 6] {
     let since = step.quarantined.as_ref().map_or_else(|| "-".to_owned(), |held| held.since.to_string());
     let sha256 = plugin.sha256.chars().take(DIGITS).collect();
-    [plugin.name.clone(), plugin.kind.clone(), sha256, step.route.clone(), step.step.to_string(), since]
+    let place = step.step.map_or_else(|| step.place.clone(), |number| format!("{} {number}", step.place));
+    [plugin.name.clone(), plugin.kind.clone(), sha256, step.route.clone(), place, since]
 }
 
 fn why(plugin: &PluginStatus, step: &PluginStep) -> Option<String> {
@@ -58,7 +59,12 @@ mod tests {
     fn quarantine_is_shown_with_reason_and_way_out() {
         let since = Timestamp::from_millis(1_772_366_400_000);
         let held = Quarantined { since, reason: "trapped: x".to_owned(), probe: since };
-        let step = |route: &str, quarantined| PluginStep { route: route.to_owned(), step: 1, quarantined };
+        let step = |route: &str, quarantined| PluginStep {
+            route: route.to_owned(),
+            place: "pipeline".to_owned(),
+            step: Some(1),
+            quarantined,
+        };
         let plugin = PluginStatus {
             name: "redact".to_owned(),
             kind: "transform".to_owned(),
@@ -68,8 +74,11 @@ mod tests {
         };
         let text = readable(&PluginList { plugins: vec![plugin] });
         let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["redact", "transform", "abababababab", "a", "1", "-"]);
-        assert_eq!(lines[2], ["redact", "transform", "abababababab", "b", "1", "2026-03-01T12:00:00.000Z"]);
+        assert_eq!(lines[1], ["redact", "transform", "abababababab", "a", "pipeline", "1", "-"]);
+        assert_eq!(
+            lines[2],
+            ["redact", "transform", "abababababab", "b", "pipeline", "1", "2026-03-01T12:00:00.000Z"]
+        );
         assert_eq!(
             text.lines().last().unwrap(),
             "`redact` on route `b` is not called: it trapped: x; put its file or config right, or run \

@@ -1,9 +1,10 @@
 //! The bytes of a stored event and of a stored message: everything but the body, in one blob.
 //!
 //! ```text
-//! event    version:u8 method:text path:text query:text? event-type:text? delivery-id:text?
+//! event    version:u8 passed method:text path:text query:text? event-type:text? delivery-id:text?
 //!          params:u16 × (name:text value:text) headers:rest
 //! message  version:u8 key:text? destinations:u16? × text headers:rest
+//! passed   [u8; 8]                         in version 2 only: which filters at the edge it passed
 //! text     length:u32 UTF-8            ?  present:u8, then the thing itself
 //! ```
 //! Integers are little-endian; headers are as [`Headers::encode`] writes them.
@@ -11,9 +12,11 @@
 use bytes::Bytes;
 use http::Method;
 
-use crate::event::{Event, Headers, Message};
+use crate::event::{Event, Headers, Message, Passed};
 
 const VERSION: u8 = 1;
+/// Of an event that passed filters at the edge.
+const PASSED: u8 = 2;
 
 /// Everything of an event that has no column of its own.
 pub(super) struct Head {
@@ -24,6 +27,7 @@ pub(super) struct Head {
     pub(super) delivery_id: Option<String>,
     pub(super) params: Vec<(String, String)>,
     pub(super) headers: Headers,
+    pub(super) passed: Option<Passed>,
 }
 
 /// The checksum stored with a row, verified whenever the row is read.
@@ -36,7 +40,13 @@ pub(super) fn checksum(head: &[u8], body: &[u8]) -> i64 {
 
 pub(super) fn encode_event(event: &Event) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + event.headers.len() * 48);
-    out.push(VERSION);
+    match event.passed {
+        None => out.push(VERSION),
+        Some(passed) => {
+            out.push(PASSED);
+            out.extend_from_slice(&passed.to_bytes());
+        }
+    }
     put_text(&mut out, event.method.as_str());
     put_text(&mut out, &event.path);
     put_optional(&mut out, event.query.as_deref());
@@ -53,7 +63,7 @@ pub(super) fn encode_event(event: &Event) -> Vec<u8> {
 
 /// Reads what [`encode_event`] wrote; `None` if the bytes are not that.
 pub(super) fn decode_event(bytes: &[u8]) -> Option<Head> {
-    let mut input = Input::new(bytes)?;
+    let (passed, mut input) = Input::passed(bytes)?;
     Some(Head {
         method: Method::from_bytes(input.text()?.as_bytes()).ok()?,
         path: input.text()?,
@@ -62,6 +72,7 @@ pub(super) fn decode_event(bytes: &[u8]) -> Option<Head> {
         delivery_id: input.optional(Input::text)?,
         params: input.list(|input| Some((input.text()?, input.text()?)))?,
         headers: Headers::decode(input.0)?,
+        passed,
     })
 }
 
@@ -111,6 +122,17 @@ impl<'a> Input<'a> {
         (version == VERSION).then_some(Self(rest))
     }
 
+    /// An event and the filters that it passed.
+    fn passed(bytes: &'a [u8]) -> Option<(Option<Passed>, Self)> {
+        let (&version, mut rest) = bytes.split_first()?;
+        let passed = match version {
+            VERSION => None,
+            PASSED => Some(Passed::from_bytes(rest.split_off(..8)?.try_into().ok()?)),
+            _ => return None,
+        };
+        Some((passed, Self(rest)))
+    }
+
     fn text(&mut self) -> Option<String> {
         let len = u32::from_le_bytes(self.0.split_off(..4)?.try_into().ok()?);
         let bytes = self.0.split_off(..len as usize)?;
@@ -146,6 +168,18 @@ mod tests {
             destinations: Some(vec!["a".into(), "b".into()]),
             key: Some("k".into()),
         }
+    }
+
+    #[test]
+    fn event_keeps_the_filters_that_it_passed_and_one_without_is_written_as_ever() {
+        let event = Event::clone(&crate::plugin::fixtures::event("{}"));
+        let plain = encode_event(&event);
+        assert_eq!((plain[0], decode_event(&plain).unwrap().passed), (VERSION, None));
+        let passed = Some(Passed::from_bytes([7; 8]));
+        let marked = encode_event(&Event { passed, ..event.clone() });
+        let head = decode_event(&marked).unwrap();
+        assert_eq!((head.passed, head.path, head.headers), (passed, event.path, event.headers));
+        assert!(decode_event(&marked[..8]).is_none());
     }
 
     #[test]
