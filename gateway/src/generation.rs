@@ -101,7 +101,9 @@ impl Generation {
         for route in &config.routes {
             let before = previous.and_then(|previous| previous.routes.get(&route.name));
             let (plugins, metrics) = (&supplies.plugins, &supplies.metrics);
-            let doorstep = Doorstep::carry_over(before.map(|before| &before.doorstep));
+            let may_wait =
+                matches!(&route.verify, config::Verify::Plugin(proof) if !proof.plugin.grants.is_empty());
+            let doorstep = Doorstep::carry_over(before.map(|before| &before.doorstep), may_wait);
             let prover = prover(route, supplies, &doorstep, before);
             let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
             match (prover, pipeline) {

@@ -14,8 +14,12 @@ use tokio::{
     time::timeout,
 };
 
-/// Calls for one route that run at once, for every core: as many as behind the journal.
-const PER_CORE: usize = 2;
+/// Of this many cores, calls for one route may keep one busy. The others are for what the gateway does besides: who rages
+/// in every thread holds up every request that comes in.
+const CORES_PER_TURN: usize = 2;
+
+/// Turns where the plugin may wait for what it is granted, whatever the cores: while it waits, it needs none.
+const WAITING: usize = 32;
 
 /// How long a sender waits for its turn. Most senders give up after 5 to 10 s, and ours to wait for is the call too.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,6 +35,8 @@ const LINE: usize = 256;
 #[derive(Debug)]
 pub struct Doorstep {
     turns: Semaphore,
+    /// How many there are, free or not.
+    count: usize,
     waiting: AtomicUsize,
 }
 
@@ -38,14 +44,21 @@ pub struct Doorstep {
 pub(crate) type Turn<'d> = SemaphorePermit<'d>;
 
 impl Doorstep {
+    /// For plugins that only run.
     pub fn new() -> Arc<Self> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Arc::new(Self { turns: Semaphore::new(cores * PER_CORE), waiting: AtomicUsize::new(0) })
+        Self::with(count(false))
     }
 
-    /// The one for a new generation: the `previous` one, with all who wait on it.
-    pub fn carry_over(previous: Option<&Arc<Self>>) -> Arc<Self> {
-        previous.cloned().unwrap_or_else(Self::new)
+    fn with(count: usize) -> Arc<Self> {
+        Arc::new(Self { turns: Semaphore::new(count), count, waiting: AtomicUsize::new(0) })
+    }
+
+    /// The one for a new generation, whose plugins only run or `may_wait` for what they are granted: the `previous` one,
+    /// with all who wait on it, unless there are to be more turns or fewer.
+    pub fn carry_over(previous: Option<&Arc<Self>>, may_wait: bool) -> Arc<Self> {
+        let count = count(may_wait);
+        let same = previous.filter(|previous| previous.count == count);
+        same.cloned().unwrap_or_else(|| Self::with(count))
     }
 
     /// Waits for a turn. `None`: the line is too long, or it does not move.
@@ -56,6 +69,13 @@ impl Doorstep {
         let _place = Place::take(&self.waiting)?;
         timeout(PATIENCE, self.turns.acquire()).await.ok()?.ok()
     }
+}
+
+/// The turns of plugins that only run, or `may_wait`.
+fn count(may_wait: bool) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let running = (cores / CORES_PER_TURN).max(1);
+    if may_wait { running.max(WAITING) } else { running }
 }
 
 /// A place in line; given up when dropped.
@@ -94,6 +114,15 @@ mod tests {
         assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
         let (turn, ()) = tokio::join!(doorstep.turn(), async { drop(taken.pop()) });
         assert!(turn.is_some());
+    }
+
+    #[test]
+    fn plugins_that_wait_have_more_turns_and_a_reload_keeps_those_that_are_enough() {
+        let running = Doorstep::new();
+        assert!(Arc::ptr_eq(&running, &Doorstep::carry_over(Some(&running), false)));
+        let waiting = Doorstep::carry_over(Some(&running), true);
+        assert!(waiting.turns.available_permits() >= WAITING);
+        assert!(Arc::ptr_eq(&waiting, &Doorstep::carry_over(Some(&waiting), true)));
     }
 
     #[tokio::test(start_paused = true)]
