@@ -1,13 +1,13 @@
 //! One attempt at one delivery: a request is built, signed and sent, and the answer is judged.
 
-use std::{error::Error, io, time::Duration};
+use std::{io, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use reqwest::{Response, redirect};
 
 pub use target::{Target, TargetError};
 
-use crate::{clock::Timestamp, journal::Delivery};
+use crate::{clock::Timestamp, egress::root_cause, event::Message};
 
 pub mod retry;
 
@@ -37,7 +37,7 @@ pub struct Client {
 }
 
 /// How a receiver answered.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub verdict: Verdict,
     /// `None`: there was no answer.
@@ -47,7 +47,7 @@ pub struct Answer {
 }
 
 /// What an answer means for the delivery.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// 2xx: the receiver has it. What follows in the answer's body does not change that.
     Delivered,
@@ -75,9 +75,9 @@ impl Client {
         Ok(Self { http: http.map_err(|source| ClientError { source })? })
     }
 
-    /// Makes one attempt at `now`. Takes as long as the destination's timeout at most.
-    pub async fn attempt(&self, target: &Target, delivery: &Delivery, now: Timestamp) -> Answer {
-        let request = match target.request(delivery, now) {
+    /// Makes one attempt at `now`, with `id` as its `webhook-id`. Takes as long as the destination's timeout at most.
+    pub async fn attempt(&self, target: &Target, id: String, message: &Message, now: Timestamp) -> Answer {
+        let request = match target.request(id, message, now) {
             Ok(request) => request,
             Err(error) => return Answer::none(error.to_string()),
         };
@@ -106,6 +106,14 @@ impl Answer {
         let status = response.status();
         let verdict = judge(status, response.headers(), now);
         Self { verdict, status: Some(status), text: drain(response).await }
+    }
+
+    /// Why it was no success.
+    pub(crate) fn error(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::Failed { error, .. } => Some(error),
+            Verdict::Delivered | Verdict::Gone => None,
+        }
     }
 
     fn none(error: String) -> Self {
@@ -160,14 +168,6 @@ fn describe(error: &reqwest::Error, timeout: Duration) -> String {
         _ if error.is_connect() => format!("failed to connect: {cause}"),
         _ => cause.to_string(),
     }
-}
-
-fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause
 }
 
 #[derive(Debug, thiserror::Error)]

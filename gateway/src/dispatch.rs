@@ -204,8 +204,8 @@ impl Dispatcher {
                 reason: "no destination: neither the route nor a plugin names one".to_owned(),
             };
         }
-        for Outcome { delivery, state, entry } in attempt_all(ready, room).await {
-            trail.extend(entry);
+        for Outcome { delivery, state, trail: happened } in attempt_all(ready, room).await {
+            trail.extend(happened);
             unfinished.extend(state.map(|state| Delivery { state, ..delivery }));
         }
         Ending::Delivered { unfinished }

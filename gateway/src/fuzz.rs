@@ -7,6 +7,8 @@ pub mod clock;
 
 pub mod config;
 
+pub mod egress;
+
 pub mod event;
 
 pub mod route;

@@ -27,7 +27,7 @@ use crate::{
         Listener,
         tls::{Tls, TlsError},
     },
-    plugin::{PluginError, PluginHost},
+    plugin::{PluginError, PluginHost, Services},
     reload::{self, Fingerprint},
     telemetry::Metrics,
     verify::{Keyring, Learned, PublicCaller, ReadError},
@@ -103,10 +103,13 @@ impl Gateway {
         // Before anything that takes time: whatever changes from here on is a reason to reload.
         let first_seen = Fingerprint::of(&config.files);
         let metrics = Arc::new(Metrics::new());
-        let plugins = Arc::new(PluginHost::new(config.journal.path.join("plugins"), metrics.clone())?);
+        let plugins = PluginHost::new(config.journal.path.join("plugins"), metrics.clone())?;
         let keyring = Arc::new(Keyring::new(clock.clone()));
         let tls = config.server.tls.as_ref().map(Tls::load).transpose()?;
-        let journal: Arc<dyn Journal> = SqliteJournal::open(&config.journal, clock.clone())?;
+        let journal = SqliteJournal::open(&config.journal, clock.clone())?;
+        let services = Services::new(journal.clone(), clock.clone(), &metrics);
+        let plugins = Arc::new(plugins.with_services(services));
+        let journal: Arc<dyn Journal> = journal;
         // After the journal, which makes the directory and keeps other gateways out of it.
         let learned = Arc::new(Learned::open(&config.journal.path)?);
         let supplies =
@@ -114,6 +117,7 @@ impl Gateway {
         let first = Generation::build(1, config, &supplies, None)?;
         let lanes = Lanes::new(journal.clone(), clock.clone(), metrics.clone())?;
         lanes.apply(&first.config)?;
+        lanes.batch(first.batchers());
         metrics.generation.set(1);
         let watched = Arc::new(ArcSwap::from_pointee(first.config.files.clone()));
         let current: Current = Arc::new(ArcSwap::from_pointee(first));

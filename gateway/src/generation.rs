@@ -9,6 +9,7 @@ use crate::{
     config::{self, About, Config, Mistake, Report, Use},
     dispatch::Turns,
     ingest::{Doorstep, HandshakeLimiter, Prover, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
+    lane::Batcher,
     pipeline::{Pipeline, StepStatus},
     plugin::{PluginError, PluginHost},
     route::{RouteConflict, Router},
@@ -52,6 +53,8 @@ pub struct LiveRoute {
     /// What its senders are told.
     pub answers: RouteAnswers,
     pub pipeline: Pipeline,
+    /// Where its messages are delivered together.
+    pub batch: Option<Arc<Batcher>>,
     /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
     pub limiter: Option<Arc<RouteLimiter>>,
     /// Where senders wait while plugins look at their requests. It survives a reload, with all who wait.
@@ -60,6 +63,14 @@ pub struct LiveRoute {
     pub turns: Arc<Turns>,
     pub metrics: RouteMetrics,
     pub rotation: Rotation,
+}
+
+/// What of a route is made of plugins, and the doorstep of those that senders wait for.
+struct Loaded {
+    prover: Option<Arc<Prover>>,
+    pipeline: Pipeline,
+    batch: Option<Arc<Batcher>>,
+    doorstep: Arc<Doorstep>,
 }
 
 /// Why a config that is right by itself cannot be put in force.
@@ -100,30 +111,24 @@ impl Generation {
         let mut broken = Vec::new();
         for route in &config.routes {
             let before = previous.and_then(|previous| previous.routes.get(&route.name));
-            let (plugins, metrics) = (&supplies.plugins, &supplies.metrics);
-            let may_wait =
-                matches!(&route.verify, config::Verify::Plugin(proof) if !proof.plugin.grants.is_empty());
-            let doorstep = Doorstep::carry_over(before.map(|before| &before.doorstep), may_wait);
-            let prover = prover(route, supplies, &doorstep, before);
-            let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
-            match (prover, pipeline) {
-                (Ok(prover), Ok(pipeline)) => {
-                    let live = LiveRoute::new(route.clone(), prover, pipeline, doorstep, supplies, before);
+            match Loaded::load(route, supplies, before) {
+                Ok(loaded) => {
+                    let live = LiveRoute::new(route.clone(), loaded, supplies, before);
                     routes.insert(route.name.clone(), Arc::new(live));
                 }
-                (prover, pipeline) => {
-                    broken.extend(prover.err());
-                    let steps = pipeline.err().into_iter().flatten();
-                    broken.extend(steps.map(|(index, source)| {
-                        UseError::new(route, &route.pipeline[index].plugin, Use::Step(index), source)
-                    }));
-                }
+                Err(uses) => broken.extend(uses),
             }
         }
         if !broken.is_empty() {
             return Err(BuildError::Plugins(config.report(broken.iter().map(UseError::mistake))));
         }
         Ok(Self { number, config, router, routes })
+    }
+
+    /// How routes batch, by their names.
+    pub fn batchers(&self) -> HashMap<Arc<str>, Arc<Batcher>> {
+        let routes = self.routes.iter();
+        routes.filter_map(|(name, route)| Some((name.clone(), route.batch.clone()?))).collect()
     }
 
     /// Says what is over now that this generation is in force, and the `old` one is not.
@@ -147,13 +152,13 @@ impl Generation {
 impl LiveRoute {
     fn new(
         config: Arc<config::Route>,
-        prover: Option<Arc<Prover>>,
-        pipeline: Pipeline,
-        doorstep: Arc<Doorstep>,
+        loaded: Loaded,
         supplies: &Supplies,
         before: Option<&Arc<Self>>,
     ) -> Self {
         let Supplies { keyring, learned, caller, .. } = supplies;
+        let Loaded { prover, pipeline, batch, doorstep } = loaded;
+        let may_wait = pipeline.steps().any(|step| step.plugin.may_wait());
         Self {
             verifier: match &prover {
                 Some(prover) => Verifier::by_judge(prover.clone()),
@@ -164,9 +169,10 @@ impl LiveRoute {
             greeting_limiter: HandshakeLimiter::default(),
             answers: RouteAnswers::new(&config.respond),
             pipeline,
+            batch,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
             doorstep,
-            turns: Turns::carry_over(before.map(|before| &before.turns)),
+            turns: Turns::carry_over(before.map(|before| &before.turns), may_wait),
             metrics: RouteMetrics::new(&supplies.metrics, &config.name),
             rotation: Rotation::new(
                 &config.name,
@@ -187,6 +193,35 @@ impl LiveRoute {
     pub fn resume(&self, plugin: &str) -> bool {
         let is_proof = self.prover.as_ref().is_some_and(|prover| prover.resume(plugin));
         self.pipeline.resume(plugin) || is_proof
+    }
+}
+
+impl Loaded {
+    /// # Errors
+    /// Every plugin of the route that cannot be used.
+    fn load(
+        route: &config::Route,
+        supplies: &Supplies,
+        before: Option<&Arc<LiveRoute>>,
+    ) -> Result<Self, Vec<UseError>> {
+        let Supplies { plugins, metrics, .. } = supplies;
+        let waits = matches!(&route.verify, config::Verify::Plugin(proof) if !proof.plugin.grants.is_empty());
+        let doorstep = Doorstep::carry_over(before.map(|before| &before.doorstep), waits);
+        let prover = prover(route, supplies, &doorstep, before);
+        let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
+        let batch = route.batch.as_ref().map(|batch| {
+            let loaded = Batcher::load(&route.name, batch, plugins, metrics);
+            loaded.map_err(|source| UseError::new(route, &batch.plugin, Use::Batch, source))
+        });
+        match (prover, pipeline, batch.transpose()) {
+            (Ok(prover), Ok(pipeline), Ok(batch)) => Ok(Self { prover, pipeline, batch, doorstep }),
+            (prover, pipeline, batch) => {
+                let steps = pipeline.err().into_iter().flatten().map(|(index, source)| {
+                    UseError::new(route, &route.pipeline[index].plugin, Use::Step(index), source)
+                });
+                Err(prover.err().into_iter().chain(steps).chain(batch.err()).collect())
+            }
+        }
     }
 }
 

@@ -10,10 +10,13 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::kv::{KEY_MAX, KvError, KvKey, KvSpace, KvStore, KvValue, VALUE_MAX};
 use crate::{
     clock::Timestamp,
     event::{Event, EventId, Message},
 };
+
+mod kv;
 
 pub mod sqlite;
 
@@ -165,7 +168,19 @@ pub struct Delivery {
     pub message: Message,
     /// How many attempts have been made since the last replay.
     pub attempts: u32,
+    /// The batch that it is attempted in again, if it waits for that.
+    pub batch: Option<BatchTag>,
     pub state: DeliveryState,
+}
+
+/// A delivery's place in a batch that is attempted again: those with the same id wait until the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchTag {
+    pub id: [u8; 16],
+    /// How many deliveries there are in the batch.
+    pub members: u32,
+    /// Which of them this is, from 0.
+    pub place: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,6 +205,8 @@ pub struct DeliveryAttempt {
     pub key: DeliveryKey,
     pub trail: Vec<TrailEntry>,
     pub attempts: u32,
+    /// In place of the batch that it waited for.
+    pub batch: Option<BatchTag>,
     /// `None`: it arrived.
     pub state: Option<DeliveryState>,
 }
@@ -204,7 +221,7 @@ pub enum TrailEntry {
         plugin: String,
         micros: u64,
         /// `keep`, `drop`, `messages`, or the kind of failure: `invalid`, `retry`, `config`, `other`, `trap`,
-        /// `time-limit`, `memory-limit`, `output-limit`.
+        /// `time-limit`, `memory-limit`, `output-limit`, `wait-limit`.
         outcome: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
@@ -218,7 +235,7 @@ pub enum TrailEntry {
         index: u32,
         number: u32,
         millis: u64,
-        /// `delivered`, `retry` or `dead`.
+        /// `delivered`, `retry`, `dead`, or `split`: attempted again at once, in smaller batches.
         outcome: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
@@ -230,6 +247,9 @@ pub enum TrailEntry {
         /// When it will be attempted next.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<Timestamp>,
+        /// How many deliveries were in the batch, where it was attempted in one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch: Option<u32>,
     },
     /// The event could not be dispatched at all.
     Failed { at: Timestamp, reason: String },

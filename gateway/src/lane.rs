@@ -4,22 +4,30 @@
 //! A fresh delivery is attempted at once if there is a place, waits a moment if there is none, and is otherwise
 //! *parked*: it goes into the journal as due now. What waits in the journal, parked or failed, the lane fetches
 //! as it comes due. So memory holds no more than the attempts being made and a short line, however much waits.
+//!
+//! A delivery of a route that batches joins a window first (`lane/window.rs`), and takes its place together with all
+//! that are in it (`lane/batch.rs`).
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use batcher::{Batcher, Fold, Settings};
 pub use lanes::{LaneError, Lanes};
 
 use self::{
     alarm::Alarm,
+    capacity::{Capacity, Seat, Share},
     gate::{Gate, Place},
     hold::Hold,
-    record::Recorder,
+    record::{Made, Recorder},
+    window::{Batch, Joined, Member, Opened, Windows},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -30,6 +38,12 @@ use crate::{
 
 mod alarm;
 
+mod batch;
+
+mod batcher;
+
+mod capacity;
+
 mod gate;
 
 mod hold;
@@ -38,8 +52,13 @@ mod lanes;
 
 mod record;
 
+mod window;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
 /// How many due deliveries a lane fetches at once, and so holds beyond those it is attempting.
-const BATCH: usize = 32;
+const FETCH: usize = 32;
 
 /// After a look that did not go well: the journal failed, or had nothing of what was promised.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -51,6 +70,9 @@ pub(crate) struct Lane {
     gate: Arc<Gate>,
     alarm: Alarm,
     recorder: Recorder,
+    windows: Windows,
+    /// Of the capacity for windows.
+    share: Arc<Share>,
     shared: Arc<Shared>,
 }
 
@@ -67,6 +89,9 @@ struct Shared {
     clock: Arc<dyn Clock>,
     client: Client,
     metrics: Arc<Metrics>,
+    /// Of the routes that batch, as they are now.
+    batchers: ArcSwap<HashMap<Arc<str>, Arc<Batcher>>>,
+    capacity: Arc<Capacity>,
     closing: CancellationToken,
     tasks: TaskTracker,
     patience: Duration,
@@ -83,19 +108,24 @@ pub(crate) struct Outcome {
     pub(crate) delivery: Delivery,
     /// `None`: it arrived.
     pub(crate) state: Option<DeliveryState>,
-    /// `None`: nothing was attempted.
-    pub(crate) entry: Option<TrailEntry>,
+    /// What happened to it.
+    pub(crate) trail: Vec<TrailEntry>,
 }
 
 impl Way {
-    /// Attempts a fresh delivery as soon as there is a place. Where there is none before long, or the lanes are
-    /// closing, it comes back as due now. `room` is dropped as soon as the waiting is over.
+    /// Attempts a fresh delivery as soon as there is a place, or as soon as its batch has one. Where there is none
+    /// before long, or the lanes are closing, it comes back as due. `room` is dropped as soon as the waiting for a
+    /// place is over; a window has a capacity of its own.
     pub(crate) async fn deliver<R>(self, delivery: Delivery, room: R) -> Outcome {
+        if let Some(batcher) = self.lane.shared.batcher(&delivery) {
+            drop(room);
+            return self.lane.deliver_in_batch(delivery, &batcher).await;
+        }
         let place = self.lane.gate.enter().await;
         drop(room);
         match place {
             Some(_place) => self.lane.attempt(&self.target, delivery).await,
-            None => self.lane.park(delivery),
+            None => self.lane.park(delivery, Duration::ZERO),
         }
     }
 }
@@ -107,6 +137,8 @@ impl Lane {
             standing: ArcSwap::from_pointee(Standing { target, removed: false }),
             alarm: Alarm::ringing(),
             recorder: Recorder::new(&name, &shared.metrics),
+            windows: Windows::default(),
+            share: Arc::default(),
             name,
             shared,
         }
@@ -142,7 +174,7 @@ impl Lane {
     async fn look(self: &Arc<Self>) -> Option<()> {
         let now = self.shared.clock.now();
         let promised = self.alarm.take(now);
-        let due = match self.shared.journal.claim_due(&self.name, now, BATCH).await {
+        let due = match self.shared.journal.claim_due(&self.name, now, FETCH).await {
             Ok(due) => due,
             // The dispatcher hears of it as well, and says so.
             Err(JournalError::Closed | JournalError::Poisoned(_)) => return None,
@@ -154,22 +186,87 @@ impl Lane {
         };
         match due.deliveries.len() {
             0 if promised => self.alarm.set(now + LOOK_AGAIN),
-            BATCH.. => self.alarm.set(now),
+            FETCH.. => self.alarm.set(now),
             _ => {}
         }
         if let Some(next) = due.next {
             self.alarm.set(next);
         }
         for delivery in due.deliveries {
-            let place = self.gate.enter_due().await?;
-            self.shared.tasks.spawn(self.clone().redeliver(delivery, place));
+            let removed = self.standing.load().removed;
+            match self.shared.batcher(&delivery).filter(|_| !removed) {
+                Some(batcher) => self.rejoin(delivery, &batcher).await,
+                None => {
+                    let place = self.gate.enter_due().await?;
+                    self.shared.tasks.spawn(self.clone().redeliver(delivery, place));
+                }
+            }
         }
         Some(())
     }
 
+    /// Sees a fresh delivery through a window and the first attempt at its batch. Where too much waits in windows,
+    /// it comes back as due in a moment.
+    async fn deliver_in_batch(self: &Arc<Self>, delivery: Delivery, batcher: &Arc<Batcher>) -> Outcome {
+        let Some(seat) = self.shared.capacity.take(&self.share, &delivery) else {
+            self.make_room();
+            return self.park(delivery, LOOK_AGAIN);
+        };
+        ended(self.join(delivery, batcher, seat, false)).await
+    }
+
+    /// Puts a delivery that had been waiting into its window, once there is room for it.
+    async fn rejoin(self: &Arc<Self>, delivery: Delivery, batcher: &Arc<Batcher>) {
+        let seat = self.shared.capacity.wait(&self.share, &delivery, || self.make_room()).await;
+        let (key, attempts) = (delivery.key.clone(), delivery.attempts);
+        let (lane, end) = (self.clone(), self.join(delivery, batcher, seat, true));
+        self.shared.tasks.spawn(async move {
+            let hold = Hold::new(&lane, key, attempts);
+            hold.settle(ended(end).await);
+        });
+    }
+
+    fn join(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        batcher: &Arc<Batcher>,
+        seat: Seat,
+        is_due: bool,
+    ) -> oneshot::Receiver<Outcome> {
+        let (told, end) = oneshot::channel();
+        let member = Member { delivery, trail: Vec::new(), is_due, end: told, seat };
+        let Joined { closed, opened } = self.windows.join(batcher, member, &self.shared.closing);
+        for batch in closed {
+            self.send_off(batch);
+        }
+        if let Some(opened) = opened {
+            self.shared.tasks.spawn(self.clone().close_in_time(opened));
+        }
+        end
+    }
+
+    fn send_off(self: &Arc<Self>, batch: Batch) {
+        self.shared.tasks.spawn(self.clone().run_batch(batch));
+    }
+
+    /// Closes a window when its time is over, or when the lanes close.
+    async fn close_in_time(self: Arc<Self>, opened: Opened) {
+        opened.timer.run_until_cancelled(tokio::time::sleep(opened.wait)).await;
+        if let Some(batch) = self.windows.close(&opened) {
+            self.run_batch(batch).await;
+        }
+    }
+
+    /// Has a window go early, so that others may be opened.
+    fn make_room(self: &Arc<Self>) {
+        if let Some(batch) = self.windows.close_oldest() {
+            self.send_off(batch);
+        }
+    }
+
     /// Makes one more attempt at a delivery that had been waiting.
     async fn redeliver(self: Arc<Self>, delivery: Delivery, _place: Place) {
-        let hold = Hold::new(&self, &delivery);
+        let hold = Hold::new(&self, delivery.key.clone(), delivery.attempts);
         let standing = self.standing.load_full();
         let outcome = match standing.removed {
             false => self.attempt(&standing.target, delivery).await,
@@ -180,29 +277,50 @@ impl Lane {
 
     async fn attempt(&self, target: &Target, mut delivery: Delivery) -> Outcome {
         let (at, began) = (self.shared.clock.now(), Instant::now());
-        let answer = self.shared.client.attempt(target, &delivery, at).await;
+        let id = delivery.key.webhook_id();
+        let answer = self.shared.client.attempt(target, id, &delivery.message, at).await;
         let took = began.elapsed();
         delivery.attempts += 1;
+        delivery.batch = None;
         let state = next_state(&answer, &target.retry, delivery.attempts, at + took);
-        let entry = self.recorder.record(&delivery, answer, state.as_ref(), at, took);
-        Outcome { delivery, state, entry: Some(entry) }
+        let made = Made { answer, at, took, batch: None };
+        let entry = self.recorder.record(&delivery, made, state.as_ref());
+        Outcome { delivery, state, trail: vec![entry] }
     }
 
-    fn park(&self, delivery: Delivery) -> Outcome {
-        let state = Some(DeliveryState::Waiting { due: self.shared.clock.now() });
-        Outcome { delivery, state, entry: None }
+    /// Has a delivery wait in the journal for so long.
+    fn park(&self, delivery: Delivery, wait: Duration) -> Outcome {
+        let state = Some(DeliveryState::Waiting { due: self.shared.clock.now() + wait });
+        Outcome { delivery, state, trail: Vec::new() }
     }
 }
 
 impl Shared {
+    /// How the delivery's route batches, if it does.
+    fn batcher(&self, delivery: &Delivery) -> Option<Arc<Batcher>> {
+        self.batchers.load().get(&delivery.route).cloned()
+    }
+
     fn settle(&self, outcome: Outcome) {
-        let Outcome { delivery, state, entry } = outcome;
+        let Outcome { delivery, state, trail } = outcome;
         self.journal.settle_delivery(DeliveryAttempt {
             key: delivery.key,
-            trail: entry.into_iter().collect(),
+            trail,
             attempts: delivery.attempts,
+            batch: delivery.batch,
             state,
         });
+    }
+}
+
+/// The end of a delivery in a batch.
+///
+/// # Panics
+/// Where the batch has: then whoever waits has to see to it that the delivery is attempted again.
+async fn ended(end: oneshot::Receiver<Outcome>) -> Outcome {
+    match end.await {
+        Ok(outcome) => outcome,
+        Err(_) => panic!("a batch ended without its members"),
     }
 }
 
@@ -228,11 +346,12 @@ fn next_state(
 }
 
 /// The end of a delivery whose destination is not in the config.
-fn give_up(delivery: Delivery, at: Timestamp) -> Outcome {
+fn give_up(mut delivery: Delivery, at: Timestamp) -> Outcome {
+    delivery.batch = None;
     let reason = gone(&delivery.key.destination);
     tracing::warn!(destination = %delivery.key.destination, event = %delivery.key.event, reason, "dead letter");
-    let entry = Some(TrailEntry::Failed { at, reason: reason.clone() });
-    Outcome { delivery, state: Some(DeliveryState::Dead { at, reason }), entry }
+    let trail = vec![TrailEntry::Failed { at, reason: reason.clone() }];
+    Outcome { delivery, state: Some(DeliveryState::Dead { at, reason }), trail }
 }
 
 /// Why a delivery to a destination that is not in the config is given up.

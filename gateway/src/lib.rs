@@ -46,6 +46,8 @@ pub mod deliver;
 
 pub mod admin;
 
+pub mod egress;
+
 pub mod telemetry;
 
 pub mod clock;

@@ -18,7 +18,7 @@ use prometheus_client::metrics::{counter::Counter, family::Family};
 use sha2::{Digest, Sha256};
 use wasmtime::{
     Store,
-    component::{Component, Instance, Linker},
+    component::{Component, Instance},
 };
 
 pub use bindings::VERSION as CONTRACT_VERSION;
@@ -26,22 +26,27 @@ pub use call::{Answer, Call, CallError, Judgement};
 pub use claimed::Claimed;
 pub(crate) use configure::block_on;
 pub use contract::{Contract, Kind};
+pub use granted::Services;
 pub use inspection::{Form, Inspection};
 pub use probe::Probe;
 pub use view::{Draft, View};
 pub use window::{Folded, Item, Window};
 
 use crate::{
-    config,
+    config::{self, Isolation, Limits},
     telemetry::{Metrics, PluginCountLabels},
 };
 use cache::{Cache, EntryId};
 use contract::Checked;
 use engine::Runtime;
-use guest::{Guest, Subject};
+use granted::Granted;
+use guest::{Guest, Remains, Subject};
 use limits::iec;
 use log::tidy;
+use pool::Resident;
+use pooled::Keeper;
 use program::{Fault, Program};
+use stage::{Heavy, Stage, Stages};
 
 mod batching;
 mod bindings;
@@ -59,16 +64,24 @@ mod inspection;
 mod limits;
 mod log;
 mod message;
+pub mod outbound;
+mod pool;
+mod pooled;
 mod probe;
 mod program;
 mod proving;
+mod reaper;
+mod stage;
 mod thread_time;
 mod ticker;
 mod view;
+mod wasi;
 mod window;
 
 /// The largest plugin file that is read, in bytes. JavaScript and Python plugins come with their interpreter.
 const MAX_FILE: u64 = 64 << 20;
+/// More code than this is an interpreter's, in bytes.
+const LARGE: u64 = 512 << 10;
 /// The most names of imports or exports that an error lists.
 const MAX_LISTED: usize = 20;
 /// The most counters that a plugin may have.
@@ -76,8 +89,9 @@ const MAX_COUNTERS: usize = 100;
 
 /// Loads plugins, and owns the engine that runs them. One per process: generations share it.
 pub struct PluginHost {
-    runtime: Arc<Runtime>,
-    linker: Linker<Guest>,
+    stages: Stages,
+    /// `None`: nothing that a config grants is to be had.
+    services: Option<Services>,
     cache: Option<Cache>,
     counts: Family<PluginCountLabels, Counter>,
     /// By plugin: however often one is loaded, its counters are the same few.
@@ -87,16 +101,21 @@ pub struct PluginHost {
     programs: Mutex<HashMap<EntryId, Weak<Program>>>,
 }
 
-/// A configured plugin with its limits. Every call runs in an instance of its own.
+/// A configured plugin with its limits. Every call runs in an instance of its own, or in one of those that this very
+/// value keeps.
 pub struct Plugin {
     name: Arc<str>,
     file: PathBuf,
     sha256: [u8; 32],
     limits: config::Limits,
-    /// Of the file and the config.
-    id: EntryId,
+    granted: Arc<Granted>,
+    isolation: Isolation,
+    /// The step's config as JSON.
+    config: String,
     program: Arc<Program>,
     runtime: Arc<Runtime>,
+    /// `None`: no instance is called twice.
+    keeper: Option<Keeper>,
     counters: Arc<Counters>,
 }
 
@@ -120,18 +139,20 @@ impl PluginHost {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn without_cache(metrics: &Metrics) -> Result<Self, PluginError> {
-        let runtime = Runtime::new()?;
-        let linker =
-            guest::linker(&runtime.engine).map_err(|source| PluginError::Engine { source: source.into() })?;
-        let counts = metrics.plugin_counts.clone();
         Ok(Self {
-            runtime,
-            linker,
+            stages: Stages::new()?,
+            services: None,
             cache: None,
-            counts,
+            counts: metrics.plugin_counts.clone(),
             counters: Mutex::default(),
             programs: Mutex::default(),
         })
+    }
+
+    /// The same with what serves plugins that the config grants something. Without it they are told `denied`.
+    #[must_use]
+    pub fn with_services(self, services: Services) -> Self {
+        Self { services: Some(services), ..self }
     }
 
     /// Loads a plugin and configures it with `step_config`. The same file and config are compiled and kept in
@@ -147,28 +168,41 @@ impl PluginHost {
         step_config: &serde_json::Value,
         role: Role,
     ) -> Result<Arc<Plugin>, PluginError> {
-        if plugin.limits.memory > self.runtime.max_memory {
-            return Err(PluginError::MemoryCap {
-                plugin: plugin.name.clone(),
-                limit: plugin.limits.memory,
-                cap: self.runtime.max_memory,
-            });
-        }
         let source = Source::read(plugin)?;
+        let heavy = self.heavy(plugin, &source)?;
+        let stage = heavy.as_ref().map_or(&self.stages.light, |heavy| &heavy.stage);
+        refuse_memory(plugin, stage)?;
         let step_config = step_config.to_string();
-        let id = self.entry_id(&source, &step_config);
-        let program = self.program(plugin, &source, &step_config, id)?;
+        let program = self.program(stage, plugin, &source, &step_config)?;
         role.check(plugin, program.kind())?;
+        let runtime = Arc::clone(&stage.runtime);
+        let resident = try_out(stage, plugin, &program, &step_config)?;
         Ok(Arc::new(Plugin {
             name: plugin.name.clone(),
             file: plugin.file.clone(),
             sha256: source.digest,
             limits: plugin.limits,
-            id,
+            granted: Granted::new(plugin, self.services.as_ref()),
+            isolation: plugin.isolation,
+            config: step_config,
             program,
-            runtime: Arc::clone(&self.runtime),
+            runtime,
+            keeper: Keeper::of(plugin.isolation, heavy, resident),
             counters: self.counters(&plugin.name),
         }))
+    }
+
+    /// The stage for large guests, if this is one of them, or is to stay like one.
+    fn heavy(&self, plugin: &config::Plugin, source: &Source) -> Result<Option<Arc<Heavy>>, PluginError> {
+        let (pooled, large) = (plugin.isolation != Isolation::Event, source.is_large());
+        if large && !pooled {
+            tracing::warn!(
+                plugin = &*plugin.name,
+                "plugin brings an interpreter along, which starts anew for every event; `isolation = \"pooled\"` \
+                 keeps it running"
+            );
+        }
+        (large || pooled).then(|| self.stages.heavy()).transpose()
     }
 
     /// Checks, compiles and links a plugin without running any of it: all of [`load`](Self::load) that does not
@@ -181,9 +215,11 @@ impl PluginHost {
         let component = contract::componentize(&plugin.name, &source.bytes)?;
         let checked = contract::check(&plugin.name, &component)?;
         let name = || plugin.name.clone();
-        let compiled = Component::from_binary(&self.runtime.engine, &component)
+        let heavy = self.heavy(plugin, &source)?;
+        let stage = heavy.as_ref().map_or(&self.stages.light, |heavy| &heavy.stage);
+        let compiled = Component::from_binary(&stage.runtime.engine, &component)
             .map_err(|source| PluginError::Compile { plugin: name(), source: source.into() })?;
-        Program::new(&self.linker, &compiled, checked, None)
+        Program::new(&stage.linker, &compiled, checked, false)
             .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
         Ok(checked.kind)
     }
@@ -196,47 +232,39 @@ impl PluginHost {
 
     fn program(
         &self,
+        stage: &Stage,
         plugin: &config::Plugin,
         source: &Source,
         config: &str,
-        id: EntryId,
     ) -> Result<Arc<Program>, PluginError> {
+        let id = entry_id(stage, source, config);
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         let known = programs.get(&id).and_then(Weak::upgrade);
-        let program = match known.or_else(|| self.cached(&id, config).map(Arc::new)) {
+        let program = match known.or_else(|| self.cached(stage, &id).map(Arc::new)) {
             Some(program) => program,
-            None => Arc::new(self.build(plugin, &id, source, config)?),
+            None => Arc::new(self.build(stage, plugin, &id, source, config)?),
         };
-        self.try_out(plugin, &program)?;
         programs.retain(|_, program| program.strong_count() > 0);
         programs.insert(id, Arc::downgrade(&program));
         Ok(program)
     }
 
-    /// A digest of all that compiled code depends on.
-    fn entry_id(&self, source: &Source, config: &str) -> EntryId {
-        let mut digest = Digesting(Sha256::new());
-        (bindings::VERSION, env!("CARGO_PKG_VERSION"), &source.digest, config).hash(&mut digest);
-        self.runtime.engine.precompile_compatibility_hash().hash(&mut digest);
-        digest.0.finalize().into()
-    }
-
-    fn cached(&self, id: &EntryId, config: &str) -> Option<Program> {
+    fn cached(&self, stage: &Stage, id: &EntryId) -> Option<Program> {
         let content = self.cache.as_ref()?.get(id)?;
         let image = Image::decode(&content)?;
         #[expect(unsafe_code, reason = "code from the cache: its seal was verified over these very bytes")]
         // SAFETY: `deserialize` wants the output of `serialize`. Only `build` seals entries, with the output of
         // `serialize`, and the key is readable by us alone.
-        let component = unsafe { Component::deserialize(&self.runtime.engine, image.code) };
-        let config = (!image.configured).then(|| config.to_owned());
+        let component = unsafe { Component::deserialize(&stage.runtime.engine, image.code) };
         component
-            .and_then(|component| Program::new(&self.linker, &component, image.checked, config))
+            .and_then(|component| Program::new(&stage.linker, &component, image.checked, image.configured))
             .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "cached plugin not used"))
             .ok()
     }
 
     fn build(
         &self,
+        stage: &Stage,
         plugin: &config::Plugin,
         id: &EntryId,
         source: &Source,
@@ -245,29 +273,61 @@ impl PluginHost {
         let name = || plugin.name.clone();
         let component = contract::componentize(&plugin.name, &source.bytes)?;
         let checked = contract::check(&plugin.name, &component)?;
-        let snapshot =
-            configure::snapshot(&self.runtime, &self.linker, plugin, &component, checked.contract, config)?;
+        let contract = checked.contract;
+        // What a guest holds of WASI's would not be in a picture of its memory.
+        let snapshot = match stage.snapshots && !contract::needs_wasi(&component) {
+            true => configure::snapshot(&stage.runtime, &stage.linker, plugin, &component, contract, config)?,
+            false => None,
+        };
         let code = snapshot.as_deref().unwrap_or(&component);
-        let compiled = Component::from_binary(&self.runtime.engine, code)
+        let compiled = Component::from_binary(&stage.runtime.engine, code)
             .map_err(|source| PluginError::Compile { plugin: name(), source: source.into() })?;
         let configured = snapshot.is_some();
-        let program =
-            Program::new(&self.linker, &compiled, checked, (!configured).then(|| config.to_owned()))
-                .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
+        let program = Program::new(&stage.linker, &compiled, checked, configured)
+            .map_err(|source| PluginError::Link { plugin: name(), source: source.into() })?;
         if let (Some(cache), Ok(code)) = (&self.cache, compiled.serialize()) {
             cache.put(id, &Image { configured, checked, code: &code }.encode());
         }
         Ok(program)
     }
+}
 
-    /// Makes one instance: what does not fit into its limits is refused now rather than with the first event.
-    fn try_out(&self, plugin: &config::Plugin, program: &Program) -> Result<(), PluginError> {
-        let mut store = Guest::store(&self.runtime.engine, &plugin.name, &plugin.limits, Subject::Nothing);
-        let _ticks = self.runtime.ticker.hold();
-        configure::block_on(program.instantiate(&mut store)).map(drop).map_err(|fault| PluginError::Start {
-            plugin: plugin.name.clone(),
-            source: CallError::new(fault, &plugin.limits),
-        })
+fn refuse_memory(plugin: &config::Plugin, stage: &Stage) -> Result<(), PluginError> {
+    let (plugin, limit, cap) = (plugin.name.clone(), plugin.limits.memory, stage.runtime.max_memory);
+    if limit > cap { Err(PluginError::MemoryCap { plugin, limit, cap }) } else { Ok(()) }
+}
+
+/// A digest of all that compiled code depends on: of the config too, where the code is a snapshot.
+fn entry_id(stage: &Stage, source: &Source, config: &str) -> EntryId {
+    let mut digest = Digesting(Sha256::new());
+    let config = stage.snapshots.then_some(config);
+    (bindings::VERSION, env!("CARGO_PKG_VERSION"), &source.digest, config).hash(&mut digest);
+    stage.runtime.engine.precompile_compatibility_hash().hash(&mut digest);
+    digest.0.finalize().into()
+}
+
+/// Makes one instance: what does not fit into its limits, or refuses its config, is refused now rather than with the
+/// first event.
+fn try_out(
+    stage: &Stage,
+    plugin: &config::Plugin,
+    program: &Program,
+    config: &str,
+) -> Result<Resident, PluginError> {
+    let limits = Limits { time: configure::TIME, ..plugin.limits };
+    let mut store = Guest::store(&stage.runtime.engine, &plugin.name, &limits, Subject::Nothing);
+    let _ticks = stage.runtime.ticker.hold();
+    match block_on(program.instantiate(&mut store, config)) {
+        Ok(instance) => {
+            store.data_mut().finish();
+            Ok(Resident::new(store, instance))
+        }
+        Err(fault) if fault.is_guests() => {
+            Err(PluginError::configure(plugin, CallError::new(fault, &limits)))
+        }
+        Err(fault) => {
+            Err(PluginError::Start { plugin: plugin.name.clone(), source: CallError::new(fault, &limits) })
+        }
     }
 }
 
@@ -290,9 +350,16 @@ impl Plugin {
         &self.sha256
     }
 
-    /// Whether it has the other's name and does the same: the same file, with the same config and limits.
+    /// Whether it has the other's name and does the same: the same file, with the same config, limits and grants.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.name == other.name && self.id == other.id && self.limits == other.limits
+        (&self.name, &self.sha256, &self.config) == (&other.name, &other.sha256, &other.config)
+            && (self.limits, self.isolation) == (other.limits, other.isolation)
+            && self.granted.grants() == other.granted.grants()
+    }
+
+    /// Whether a call may wait for what the plugin is granted.
+    pub fn may_wait(&self) -> bool {
+        !self.granted.grants().is_empty()
     }
 
     /// The most bytes that one call may hand over.
@@ -326,27 +393,47 @@ impl Plugin {
         .await
     }
 
-    /// Makes a fresh instance and does something with it.
+    /// Does something with an instance: with a fresh one, or one of those that are kept.
     async fn run<T>(
         &self,
         subject: Subject,
         with: impl AsyncFnOnce(&mut Store<Guest>, &Instance) -> Result<T, Fault>,
     ) -> Call<T> {
         // Never closed, so this cannot fail.
+        let _share = if self.may_wait() { self.runtime.waiting_calls.acquire().await.ok() } else { None };
+        match &self.keeper {
+            Some(keeper) => self.run_kept(keeper, subject, with).await,
+            None => self.run_fresh(subject, with).await,
+        }
+    }
+
+    async fn run_fresh<T>(
+        &self,
+        subject: Subject,
+        with: impl AsyncFnOnce(&mut Store<Guest>, &Instance) -> Result<T, Fault>,
+    ) -> Call<T> {
         let _permit = self.runtime.calls.acquire().await;
         let _ticks = self.runtime.ticker.hold();
         let started = Instant::now();
         let mut store = Guest::store(&self.runtime.engine, &self.name, &self.limits, subject);
-        let answer = match self.program.instantiate(&mut store).await {
-            Ok(instance) => with(&mut store, &instance).await,
+        let answer = match self.program.instantiate(&mut store, &self.config).await {
+            Ok(instance) => {
+                store.data_mut().grant(self.granted.clone());
+                with(&mut store, &instance).await
+            }
             Err(fault) => Err(fault),
         };
-        let guest = store.into_data();
-        self.counters.add(guest.counts);
+        let remains = store.data_mut().finish();
+        drop(store);
+        self.ended(answer, remains, started)
+    }
+
+    fn ended<T>(&self, answer: Result<T, Fault>, remains: Remains, started: Instant) -> Call<T> {
+        self.counters.add(remains.counts);
         Call {
             answer: answer.map_err(|fault| CallError::new(fault, &self.limits)),
             elapsed: started.elapsed(),
-            log: guest.log.into_lines(),
+            log: remains.log,
         }
     }
 }
@@ -416,6 +503,11 @@ impl Source {
             }
             _ => Ok(Self { bytes, digest }),
         }
+    }
+
+    /// Whether it has more code than any plugin without an interpreter.
+    fn is_large(&self) -> bool {
+        self.bytes.len() as u64 > LARGE && inspection::code(&self.bytes) > LARGE
     }
 }
 
@@ -559,8 +651,8 @@ pub enum PluginError {
     #[error("plugin `{plugin}` imports what this gateway does not offer: {}", list(imports))]
     Imports { plugin: Arc<str>, imports: Vec<String> },
     #[error(
-        "plugin `{plugin}` needs WASI, which this gateway does not offer; build it for \
-         `wasm32-unknown-unknown`. It imports {}",
+        "plugin `{plugin}` wants more of WASI than there is here, which is neither network nor server; build it for \
+         `wasm32-unknown-unknown`, or with `--stub-wasi`. It imports {}",
         list(imports)
     )]
     Wasi { plugin: Arc<str>, imports: Vec<String> },
@@ -639,4 +731,10 @@ mod contract_tests;
 mod hostile_tests;
 
 #[cfg(test)]
+mod pooled_tests;
+
+#[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod wasi_tests;

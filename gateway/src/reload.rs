@@ -79,6 +79,7 @@ impl Gateway {
         let Prepared { generation, certificate } = prepared;
         // Lanes first: no event may meet a destination without one.
         self.lanes.apply(&generation.config)?;
+        self.lanes.batch(generation.batchers());
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
             tls.install(certificate);
         }

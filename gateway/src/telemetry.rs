@@ -80,6 +80,15 @@ pub struct PluginCountLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct GrantLabels {
+    pub plugin: Arc<str>,
+    /// `kv` or `http`.
+    pub grant: &'static str,
+    /// `done`, or the kind of error that the plugin was told.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct DestinationLabel {
     pub destination: Arc<str>,
 }
@@ -88,6 +97,14 @@ pub struct DestinationLabel {
 pub struct AttemptLabels {
     pub destination: Arc<str>,
     /// `delivered`, `retry` or `dead`.
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct BatchLabels {
+    pub route: Arc<str>,
+    pub destination: Arc<str>,
+    /// `delivered`, `retry`, `split` or `dead`.
     pub outcome: &'static str,
 }
 
@@ -114,6 +131,8 @@ pub struct Metrics {
     pub plugin_seconds: Histograms<PluginLabels>,
     pub plugin_outcomes: Family<PluginOutcomeLabels, Counter>,
     pub plugin_counts: Family<PluginCountLabels, Counter>,
+    /// What plugins asked of `kv` and `http`.
+    pub plugin_grants: Family<GrantLabels, Counter>,
     pub plugin_quarantines: Family<PluginLabels, Counter>,
     plugin_quarantined: Family<PluginLabels, Gauge>,
     /// The steps that `plugin_quarantined` shows.
@@ -122,6 +141,12 @@ pub struct Metrics {
     pub attempt_seconds: Histograms<DestinationLabel>,
     /// From acceptance to delivery.
     pub delivery_seconds: Histograms<DestinationLabel>,
+    /// Messages that stand for several deliveries, by what an attempt came to.
+    pub batches: Family<BatchLabels, Counter>,
+    /// How many deliveries such a message stands for.
+    pub batch_size: Histograms<RouteLabel>,
+    /// Deliveries in windows, or in a batch that is being attempted.
+    pub batch_waiting: Gauge,
     pub reloads: Family<ReloadLabel, Counter>,
     pub generation: Gauge,
     pub connections: Gauge,
@@ -146,12 +171,16 @@ impl Metrics {
             plugin_seconds: Family::new_with_constructor(plugin_time),
             plugin_outcomes: Family::default(),
             plugin_counts: Family::default(),
+            plugin_grants: Family::default(),
             plugin_quarantines: Family::default(),
             plugin_quarantined: Family::default(),
             quarantined_shown: Mutex::default(),
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(latency),
             delivery_seconds: Family::new_with_constructor(latency),
+            batches: Family::default(),
+            batch_size: Family::new_with_constructor(size),
+            batch_waiting: Gauge::default(),
             reloads: Family::default(),
             generation: Gauge::default(),
             connections: Gauge::default(),
@@ -217,6 +246,7 @@ impl Metrics {
         r.register_with_unit("plugin", "Time of one plugin call", Unit::Seconds, self.plugin_seconds.clone());
         r.register("plugin_outcomes", "Plugin calls by outcome", self.plugin_outcomes.clone());
         r.register("plugin_count", "Counters that plugins keep", self.plugin_counts.clone());
+        r.register("plugin_grant_calls", "Calls of plugins to kv and http", self.plugin_grants.clone());
         r.register(
             "plugin_quarantined",
             "Whether the plugin is in quarantine",
@@ -239,6 +269,13 @@ impl Metrics {
             "From acceptance to delivery",
             Unit::Seconds,
             self.delivery_seconds.clone(),
+        );
+        r.register("batches", "Attempts at batches by outcome", self.batches.clone());
+        r.register("batch_size", "Deliveries in one message of a batch", self.batch_size.clone());
+        r.register(
+            "batch_waiting",
+            "Deliveries that wait for others, or are attempted with them",
+            self.batch_waiting.clone(),
         );
         r.register("reloads", "Config reloads by outcome", self.reloads.clone());
         r.register("generation", "The number of the config generation in force", self.generation.clone());
@@ -269,6 +306,11 @@ impl Default for Metrics {
 /// 0.5 ms to about 35 s.
 fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 17))
+}
+
+/// 1 to 1,024.
+fn size() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 11))
 }
 
 /// 5 µs to about 160 ms.
@@ -369,12 +411,16 @@ mod tests {
             plugin_seconds,
             plugin_outcomes,
             plugin_counts,
+            plugin_grants,
             plugin_quarantines,
             plugin_quarantined,
             quarantined_shown: _,
             attempts,
             attempt_seconds,
             delivery_seconds,
+            batches,
+            batch_size,
+            batch_waiting: _,
             reloads,
             generation: _,
             connections: _,
@@ -394,6 +440,9 @@ mod tests {
         refused.get_or_create(&refusal("r", outcome)).inc();
         handshakes.get_or_create(&HandshakeLabels { route: Arc::clone(&route), outcome }).inc();
         verified.get_or_create(&VerifiedLabels { route: Arc::clone(&route), secret: "s".into() }).inc();
+        let (destination, in_batch) = (Arc::from("d"), Arc::clone(&route));
+        batches.get_or_create(&BatchLabels { route: in_batch, destination, outcome }).inc();
+        batch_size.get_or_create(&RouteLabel { route: Arc::clone(&route) }).observe(1.0);
         ack_seconds.get_or_create(&RouteLabel { route: Arc::clone(&route) }).observe(1.0);
         let labels = PluginLabels { route: Arc::clone(&route), plugin: Arc::clone(&plugin) };
         plugin_seconds.get_or_create(&labels).observe(1.0);
@@ -402,6 +451,7 @@ mod tests {
         plugin_counts
             .get_or_create(&PluginCountLabels { plugin: Arc::clone(&plugin), name: "n".into() })
             .inc();
+        plugin_grants.get_or_create(&GrantLabels { plugin: Arc::clone(&plugin), grant: "kv", outcome }).inc();
         plugin_outcomes.get_or_create(&PluginOutcomeLabels { route, plugin, outcome }).inc();
         attempts.get_or_create(&AttemptLabels { destination: "d".into(), outcome }).inc();
         reloads.get_or_create(&ReloadLabel { outcome }).inc();

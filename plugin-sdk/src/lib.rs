@@ -64,8 +64,8 @@
 //! # What a plugin can't do
 //!
 //! It has no clock, files, network, environment or randomness, and no threads. Time and ids come with the
-//! event, so a replay gives the same result. A panic stops the plugin for this event alone; its message is in
-//! the plugin's log.
+//! event, so a replay gives the same result. Where the config grants it, there are [`kv`] and [`http`].
+//! A panic stops the plugin for this event alone; its message is in the plugin's log.
 //!
 //! # Memory
 //!
@@ -93,7 +93,9 @@ pub use {
     window::{ItemBuilder, WindowBuilder},
 };
 
+pub mod http;
 pub mod json;
+pub mod kv;
 pub mod log;
 pub mod secrets;
 

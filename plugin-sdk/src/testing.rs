@@ -22,7 +22,12 @@
 
 use std::{cell::RefCell, mem};
 
+pub(crate) use granted::{answer, with_store};
+pub use granted::{answer_http, grant_kv, pass_time};
+
 use crate::{Batch, Error, Filter, Transform, Verify, config, log::Level};
+
+mod granted;
 
 /// Configures a filter from its config in JSON, as the gateway does.
 ///

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Guests for the gateway's tests: examples of the plugins' workspace.
-const TEST_GUESTS: [&str; 1] = ["panics"];
+const TEST_GUESTS: [&str; 2] = ["errands", "panics"];
 
 /// A standard plugin is small; one that outgrows this has pulled in something it should not have.
 const MAX_SIZE: u64 = 200 * 1024;

@@ -377,6 +377,8 @@ enum LineShape {
         answer: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none", with = "rfc3339::option")]
         next: Option<Timestamp>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch: Option<u32>,
     },
     Failed {
         #[serde(with = "rfc3339")]
@@ -501,6 +503,7 @@ mod tests {
             error: None,
             answer: Some("busy".into()),
             next: Some(Timestamp::from_millis(1_772_366_405_000)),
+            batch: None,
         };
         let value = serde_json::to_value(Line(entry.clone())).unwrap();
         assert_eq!(

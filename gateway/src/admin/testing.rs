@@ -297,6 +297,7 @@ pub(crate) fn trail() -> Vec<TrailEntry> {
         error: None,
         answer: Some("busy\u{1b}[2J".into()),
         next,
+        batch: None,
     };
     vec![
         TrailEntry::Step {
@@ -323,6 +324,7 @@ fn dead_delivery(event: EventId) -> Delivery {
             key: None,
         },
         attempts: 2,
+        batch: None,
         state: DeliveryState::Dead { at: NOW + Duration::from_secs(5), reason: "schedule ended: 503".into() },
     }
 }

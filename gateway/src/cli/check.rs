@@ -17,10 +17,13 @@ pub struct CheckArgs {
 }
 
 /// Prints every warning and error to stderr and, if there is no error, a summary to stdout. `verify_rest` loads
-/// what the config names, above all the plugins.
+/// what the config names, above all the plugins, and says what is worth a note.
 ///
 /// Exits with 0, or with 2 if there is an error.
-pub fn check(args: &CheckArgs, verify_rest: impl FnOnce(&Config) -> Result<(), Vec<Report>>) -> ExitCode {
+pub fn check(
+    args: &CheckArgs,
+    verify_rest: impl FnOnce(&Config) -> Result<Vec<String>, Vec<Report>>,
+) -> ExitCode {
     let color =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let outcome = outcome(args, verify_rest, color);
@@ -39,7 +42,7 @@ struct Outcome {
 
 fn outcome(
     args: &CheckArgs,
-    verify_rest: impl FnOnce(&Config) -> Result<(), Vec<Report>>,
+    verify_rest: impl FnOnce(&Config) -> Result<Vec<String>, Vec<Report>>,
     color: bool,
 ) -> Outcome {
     let (config, warnings) = match Config::load(&args.config, &ProcessEnv) {
@@ -51,11 +54,14 @@ fn outcome(
     };
     let mut stderr: String =
         warnings.iter().map(|warning| format!("{}\n\n", warning.render(color))).collect();
-    if let Err(reports) = verify_rest(&config) {
-        stderr.extend(reports.iter().map(|report| format!("{}\n\n", report.render(color))));
-        let errors = reports.iter().map(Report::errors).sum();
-        stderr += &format!("{}\n", summary(&args.config, errors));
-        return Outcome { stderr, code: 2, ..Outcome::default() };
+    match verify_rest(&config) {
+        Ok(notes) => stderr.extend(notes.iter().map(|note| format!("note: {note}\n\n"))),
+        Err(reports) => {
+            stderr.extend(reports.iter().map(|report| format!("{}\n\n", report.render(color))));
+            let errors = reports.iter().map(Report::errors).sum();
+            stderr += &format!("{}\n", summary(&args.config, errors));
+            return Outcome { stderr, code: 2, ..Outcome::default() };
+        }
     }
     let stdout = format!(
         "ok: {}, {}, {}\n",
@@ -95,7 +101,7 @@ mod tests {
         let config = dir.path().join("sluice.toml");
         std::fs::write(&config, text).unwrap();
         let rest = |config: &Config| match rest {
-            [] => Ok(()),
+            [] => Ok(vec!["plugin `a` imports `kv`".to_owned()]),
             messages => Err(messages.iter().map(|message| of_whole(config, message)).collect()),
         };
         outcome(&CheckArgs { config }, rest, false)
@@ -110,6 +116,7 @@ mod tests {
         let outcome = run(GOOD, &[]);
         assert_eq!((&*outcome.stdout, outcome.code), ("ok: 1 route, 0 plugins, 1 destination\n", 0));
         assert!(outcome.stderr.starts_with("warning: route `github` takes in what anybody sends\n"));
+        assert!(outcome.stderr.ends_with("note: plugin `a` imports `kv`\n\n"), "{}", outcome.stderr);
     }
 
     #[test]
@@ -129,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let outcome = outcome(&CheckArgs { config: "/nowhere/sluice.toml".into() }, |_| Ok(()), false);
+        let outcome =
+            outcome(&CheckArgs { config: "/nowhere/sluice.toml".into() }, |_| Ok(Vec::new()), false);
         assert_eq!(outcome.code, 2);
         assert!(outcome.stderr.starts_with("error: failed to read `/nowhere/sluice.toml`: No such file"));
     }

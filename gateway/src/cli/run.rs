@@ -17,7 +17,7 @@ use crate::{
     gateway::{Gateway, Listeners, StartError},
     generation::{BuildError, Generation, Supplies},
     listener::tls::Tls,
-    plugin::PluginHost,
+    plugin::{Inspection, PluginHost},
     telemetry::{Chain, LogArgs, Metrics},
     verify::PublicCaller,
 };
@@ -58,15 +58,36 @@ pub fn run(args: RunArgs) -> ExitCode {
     }
 }
 
-/// Loads what a config names, as `run` would: its plugins above all.
+/// Loads what a config names, as `run` would: its plugins above all. Says which of them import more than they are
+/// granted: no mistake, since some languages import all there is.
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn check_plugins(config: &Config) -> Result<(), Vec<Report>> {
+pub fn check_plugins(config: &Config) -> Result<Vec<String>, Vec<Report>> {
     let tls = config.server.tls.as_ref().map(Tls::load).transpose();
     let tls = tls.err().map(|error| whole(config, Chain(&error).to_string()));
     let wrong: Vec<_> = tls.into_iter().chain(build(config).err()).collect();
-    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(ungranted(config)) } else { Err(wrong) }
+}
+
+fn ungranted(config: &Config) -> Vec<String> {
+    let beyond = config.plugins.values().filter_map(|plugin| {
+        let inspection = Inspection::of(&std::fs::read(&plugin.file).ok()?);
+        let is_missing = |name: &&str| match *name {
+            "kv" => plugin.grants.kv.is_none(),
+            _ => plugin.grants.http.is_empty(),
+        };
+        let missing: Vec<_> = inspection.grants().into_iter().filter(is_missing).collect();
+        let text = || {
+            format!(
+                "plugin `{}` imports {}, which `grants` does not name",
+                plugin.name,
+                missing.join(" and ")
+            )
+        };
+        (!missing.is_empty()).then(text)
+    });
+    beyond.collect()
 }
 
 fn build(config: &Config) -> Result<(), Report> {

@@ -12,7 +12,11 @@ use http::{
 use reqwest::{Method, Request, Url};
 
 use super::signing::{Signer, SigningError};
-use crate::{clock::Timestamp, config::Destination, event::Headers, journal::Delivery};
+use crate::{
+    clock::Timestamp,
+    config::Destination,
+    event::{Headers, Message},
+};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -87,17 +91,25 @@ impl Target {
     }
 
     /// The request of one attempt, made at `now`.
-    pub(super) fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Request, RequestError> {
+    pub(super) fn request(
+        &self,
+        id: String,
+        message: &Message,
+        now: Timestamp,
+    ) -> Result<Request, RequestError> {
         let mut request = Request::new(Method::POST, self.url.clone());
-        *request.headers_mut() = self.request_headers(delivery, now)?;
-        *request.body_mut() = Some(delivery.message.body.clone().into());
+        *request.headers_mut() = self.request_headers(id, message, now)?;
+        *request.body_mut() = Some(message.body.clone().into());
         *request.timeout_mut() = Some(self.timeout);
         Ok(request)
     }
 
-    fn request_headers(&self, delivery: &Delivery, now: Timestamp) -> Result<HeaderMap, RequestError> {
-        let message = &delivery.message;
-        let id = delivery.key.webhook_id();
+    fn request_headers(
+        &self,
+        id: String,
+        message: &Message,
+        now: Timestamp,
+    ) -> Result<HeaderMap, RequestError> {
         let timestamp = now.as_secs().to_string();
         let mut headers = HeaderMap::with_capacity(message.headers.len() + self.headers.len() + 4);
         for (name, value) in message.headers.iter().filter(|(name, _)| !OURS.contains(name)) {
@@ -146,33 +158,26 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{
-        config::Secret,
-        dispatch::testing::destination,
-        event::{EventId, Message},
-        journal::{DeliveryKey, DeliveryState},
-    };
+    use crate::{config::Secret, dispatch::testing::destination, event::EventId, journal::DeliveryKey};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-    fn delivery(headers: &[(&'static str, &'static str)]) -> Delivery {
-        let mut message = Headers::default();
-        for (name, value) in headers {
-            message.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
+    fn id() -> String {
         let event = EventId::from_bytes([7; 16]);
-        Delivery {
-            key: DeliveryKey { event, destination: "crm".into(), index: 2 },
-            route: "github".into(),
-            message: Message { headers: message, body: Bytes::new(), destinations: None, key: None },
-            attempts: 0,
-            state: DeliveryState::Waiting { due: NOW },
-        }
+        DeliveryKey { event, destination: "crm".into(), index: 2 }.webhook_id()
     }
 
-    fn headers(destination: &Destination, message: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn message(sent: &[(&'static str, &'static str)]) -> Message {
+        let mut headers = Headers::default();
+        for (name, value) in sent {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        Message { headers, body: Bytes::new(), destinations: None, key: None }
+    }
+
+    fn headers(destination: &Destination, sent: &[(&'static str, &'static str)]) -> HeaderMap {
         let target = Target::new(destination).unwrap();
-        target.request_headers(&delivery(message), NOW).unwrap()
+        target.request_headers(id(), &message(sent), NOW).unwrap()
     }
 
     #[test]
@@ -212,7 +217,7 @@ mod tests {
     fn nothing_is_sent_unsigned_where_a_signature_is_asked_for() {
         let expired = Secret::new(&b"key"[..], "inline").valid_between(None, Some(NOW));
         let crm = Destination { sign: vec![expired], ..destination("crm", "http://127.0.0.1/") };
-        let error = Target::new(&crm).unwrap().request_headers(&delivery(&[]), NOW).unwrap_err();
+        let error = Target::new(&crm).unwrap().request_headers(id(), &message(&[]), NOW).unwrap_err();
         assert!(matches!(error, RequestError::NoActiveSecret));
     }
 
@@ -220,8 +225,7 @@ mod tests {
     fn encoding_of_the_received_body_is_not_forwarded() {
         let names = ["content-encoding", "x-kept"].map(HeaderName::from_static);
         let crm = Destination { forward_headers: names.to_vec(), ..destination("crm", "http://127.0.0.1/") };
-        let received =
-            delivery(&[("content-encoding", "gzip"), ("x-kept", "1"), ("x-other", "2")]).message.headers;
+        let received = message(&[("content-encoding", "gzip"), ("x-kept", "1"), ("x-other", "2")]).headers;
         let mut message = Headers::default();
         Target::new(&crm).unwrap().forward(&received, &mut message);
         assert_eq!(message.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-kept"]);

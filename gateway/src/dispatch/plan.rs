@@ -67,6 +67,7 @@ fn delivery(event: &Event, destination: Arc<str>, index: u32, message: Message, 
         route: event.route.clone(),
         message,
         attempts: 0,
+        batch: None,
         state: DeliveryState::Waiting { due: now },
     }
 }

@@ -248,6 +248,7 @@ impl Journal for FakeJournal {
         if let Some(next @ DeliveryState::Waiting { .. }) = attempt.state.clone() {
             delivery.state = next;
             delivery.attempts = attempt.attempts;
+            delivery.batch = attempt.batch;
             state.waiting.insert(attempt.key.clone(), (delivery, false));
         }
         state.attempts.push(attempt);
@@ -558,6 +559,7 @@ pub(crate) fn current(config: Config) -> Current {
             answers: RouteAnswers::default(),
             prover: None,
             pipeline: Pipeline::default(),
+            batch: None,
             doorstep: Doorstep::new(),
             limiter: None,
             turns: Turns::new(),

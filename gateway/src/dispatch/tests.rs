@@ -575,6 +575,7 @@ fn orphan() -> Delivery {
         route: event.route.clone(),
         message,
         attempts: 0,
+        batch: None,
         state: DeliveryState::Waiting { due: Timestamp::default() },
     }
 }

@@ -20,6 +20,11 @@ use crate::clock::Timestamp;
 /// Pipelines of one route that run at once, for every core: some wait to be resumed while others run.
 const PER_CORE: usize = 2;
 
+/// The same where a plugin of the route may wait for what it is granted, whatever the cores: a pipeline that waits
+/// takes up a place and some memory, and no processor. With fewer, a server that answers in a tenth of a second would
+/// hold the route to a few dozen events a second.
+const WAITING: usize = 32;
+
 /// A line in which nobody waits longer than this is quick. One that fills half of the dispatcher's room then moves
 /// every quarter of a millisecond, which is cheaper to wait for than to put an event back.
 const QUICK: Duration = Duration::from_millis(250);
@@ -44,6 +49,8 @@ const BATCH_MILLIS: u64 = 64;
 /// plain backpressure; else it goes back into the journal.
 pub struct Turns {
     free: Arc<Semaphore>,
+    /// How many there are, free or not.
+    count: usize,
     /// Units of room that the line has.
     line: AtomicUsize,
     /// Told whenever the line gets shorter.
@@ -70,10 +77,15 @@ pub(super) struct Place {
 pub(super) type Turn = OwnedSemaphorePermit;
 
 impl Turns {
+    /// The turns of a route whose plugins only run.
     pub fn new() -> Arc<Self> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self::with(count(false))
+    }
+
+    fn with(count: usize) -> Arc<Self> {
         Arc::new(Self {
-            free: Arc::new(Semaphore::new(cores * PER_CORE)),
+            free: Arc::new(Semaphore::new(count)),
+            count,
             line: AtomicUsize::new(0),
             shorter: Notify::new(),
             is_slow: AtomicBool::new(false),
@@ -82,9 +94,12 @@ impl Turns {
         })
     }
 
-    /// The turns for a new generation: the `previous` ones, with all who have or want one.
-    pub fn carry_over(previous: Option<&Arc<Self>>) -> Arc<Self> {
-        previous.cloned().unwrap_or_else(Self::new)
+    /// The turns for a new generation, whose plugins only run or `may_wait`: the `previous` ones, with all who have or
+    /// want one, unless there are to be more or fewer.
+    pub fn carry_over(previous: Option<&Arc<Self>>, may_wait: bool) -> Arc<Self> {
+        let count = count(may_wait);
+        let same = previous.filter(|previous| previous.count == count);
+        same.cloned().unwrap_or_else(|| Self::with(count))
     }
 
     /// A place in line for an event that takes that many units of `room`. `None`: the line is too long.
@@ -127,6 +142,13 @@ impl Turns {
         let line = self.line.load(Ordering::SeqCst);
         line == 0 || line + units <= room.available_permits().saturating_sub(units)
     }
+}
+
+/// The turns of a route whose plugins only run, or `may_wait` for what they are granted.
+fn count(may_wait: bool) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let running = cores * PER_CORE;
+    if may_wait { running.max(WAITING) } else { running }
 }
 
 impl Comeback {

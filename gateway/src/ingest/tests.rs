@@ -201,6 +201,7 @@ impl Bench {
             answers: RouteAnswers::new(&config.respond),
             prover: None,
             pipeline: Pipeline::default(),
+            batch: None,
             doorstep: Doorstep::new(),
             limiter: RouteLimiter::carry_over(config.rate, None),
             turns: Turns::new(),

@@ -21,6 +21,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -31,6 +32,7 @@ use self::{
     feed::{Feed, Taken},
     group::Hot,
     inbox::{End, Inbox},
+    kv::{Change, KvOp},
     names::Names,
     op::{Append, Attempt, DeadPage, Dedupe, Op, Reply, Settle, encode_trail},
     recovery::Recovered,
@@ -41,7 +43,7 @@ use self::{
 };
 use super::{
     AckLevel, Appended, Caps, Claim, DeadFilter, DeadLetter, DeliveryAttempt, Due, EventFilter, EventRecord,
-    EventSummary, Health, Journal, JournalError, Settlement,
+    EventSummary, Health, Journal, JournalError, KvError, KvKey, KvSpace, KvStore, KvValue, Settlement,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -81,6 +83,8 @@ mod history;
 
 mod retention;
 
+mod kv;
+
 mod upkeep;
 
 mod checkpoint;
@@ -94,7 +98,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-/// The bodies that may wait for the writer at a time, in KiB: beyond it, `append` waits before it queues.
+/// The bodies and values that may wait for the writer at a time, in KiB: beyond it, callers wait before they queue.
 const QUEUED_KIB: usize = 64 * 1024;
 /// The dead letters replayed in one group.
 const REPLAY_CHUNK: u64 = 500;
@@ -126,6 +130,8 @@ struct Shared {
     dispatch: Mutex<Connection>,
     /// Answers questions of operators.
     queries: Mutex<Connection>,
+    /// Reads plugins' values: a guest waits for them, so no operator's question goes first.
+    values: Mutex<Connection>,
 }
 
 impl SqliteJournal {
@@ -182,6 +188,20 @@ impl SqliteJournal {
             question(shared, &conn).map_err(|error| failure::query_failed(shared, error))
         })
         .await
+    }
+
+    /// Changes a plugin's value and waits until that is durable.
+    async fn change(
+        &self,
+        space: &KvSpace,
+        key: &KvKey,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<i64, KvError> {
+        let (space, key) = (space.clone(), key.clone());
+        let kib = (change.size() / 1024 + 1) as u32;
+        let room = self.queued.clone().acquire_many_owned(kib).await.ok();
+        self.ask(|reply| Op::Value(KvOp { space, key, change, now, reply, _room: room })).await?
     }
 
     /// Runs what blocks on a thread for it. It runs to its end even if nobody waits any more.
@@ -319,6 +339,47 @@ impl Journal for SqliteJournal {
     }
 }
 
+#[async_trait]
+impl KvStore for SqliteJournal {
+    async fn get(&self, space: &KvSpace, key: &KvKey, now: Timestamp) -> Result<Option<Bytes>, KvError> {
+        if let Some(stopped) = self.shared.status.stopped() {
+            return Err(JournalError::from(stopped).into());
+        }
+        let (space, key) = (space.clone(), key.clone());
+        let value = self.blocking(move |shared| {
+            let conn = shared.values.lock().unwrap_or_else(PoisonError::into_inner);
+            kv::read(&conn, &space, &key, now).map_err(|error| failure::query_failed(shared, error))
+        });
+        Ok(value.await?.map(Bytes::from))
+    }
+
+    async fn set(
+        &self,
+        space: &KvSpace,
+        key: &KvKey,
+        value: KvValue,
+        ttl: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<(), KvError> {
+        self.change(space, key, Change::Set { value, ttl }, now).await.map(drop)
+    }
+
+    async fn delete(&self, space: &KvSpace, key: &KvKey, now: Timestamp) -> Result<bool, KvError> {
+        self.change(space, key, Change::Delete, now).await.map(|removed| removed > 0)
+    }
+
+    async fn add(
+        &self,
+        space: &KvSpace,
+        key: &KvKey,
+        by: i64,
+        ttl: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<i64, KvError> {
+        self.change(space, key, Change::Add { by, ttl }, now).await
+    }
+}
+
 impl Drop for SqliteJournal {
     /// Ends like a crash: what is queued is not written, nobody having waited for it. See [`Journal::close`].
     fn drop(&mut self) {
@@ -350,6 +411,7 @@ impl Shared {
             names,
             dispatch: reader()?,
             queries: reader()?,
+            values: reader()?,
         };
         let depth = recovered.open + recovered.waiting;
         shared.status.set_counts(depth.unsigned_abs(), recovered.dead_letters.unsigned_abs());

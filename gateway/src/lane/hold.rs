@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use super::{Lane, Outcome, due};
-use crate::journal::{Delivery, DeliveryAttempt, DeliveryKey, DeliveryState, TrailEntry};
+use crate::journal::{DeliveryAttempt, DeliveryKey, DeliveryState, TrailEntry};
 
 /// How long a delivery is left alone whose attempt panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
@@ -19,8 +19,8 @@ pub(super) struct Hold<'a> {
 }
 
 impl<'a> Hold<'a> {
-    pub(super) fn new(lane: &'a Lane, delivery: &Delivery) -> Self {
-        Self { lane, key: delivery.key.clone(), attempts: delivery.attempts, settled: false }
+    pub(super) fn new(lane: &'a Lane, key: DeliveryKey, attempts: u32) -> Self {
+        Self { lane, key, attempts, settled: false }
     }
 
     /// Settles, then sets the alarm: in this order, so that the lane finds what it looks for.
@@ -47,6 +47,7 @@ impl Drop for Hold<'_> {
             key: self.key.clone(),
             trail: vec![TrailEntry::Failed { at, reason }],
             attempts: self.attempts,
+            batch: None,
             state: Some(DeliveryState::Waiting { due }),
         });
         self.lane.alarm.set(due);

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{BATCH, Lane, Shared, Way, gate::PATIENCE, give_up};
+use super::{Batcher, FETCH, Lane, Shared, Way, capacity::Capacity, gate::PATIENCE, give_up};
 use crate::{
     clock::{Clock, Timestamp},
     config::Config,
@@ -49,7 +49,9 @@ impl Lanes {
             journal,
             clock,
             client: Client::new()?,
+            capacity: Capacity::new(metrics.batch_waiting.clone()),
             metrics,
+            batchers: ArcSwap::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             patience,
@@ -90,6 +92,12 @@ impl Lanes {
         }
         self.by_name.store(Arc::new(lanes));
         Ok(())
+    }
+
+    /// Puts the ways in force in which routes batch. What waits in a window stays there; what waits for a route that
+    /// is not among these goes singly.
+    pub fn batch(&self, batchers: HashMap<Arc<str>, Arc<Batcher>>) {
+        self.shared.batchers.store(Arc::new(batchers));
     }
 
     /// Has every lane look into the journal now. To be called after dead letters have been replayed: some may have
@@ -135,9 +143,9 @@ impl Lanes {
     async fn give_up_orphans(&self) -> Result<(), JournalError> {
         for name in self.shared.journal.waiting_destinations().await? {
             let mut given_up = 0;
-            // Between two batches a reload may have brought it back.
+            // Between two fetches a reload may have brought it back.
             while !self.by_name.load().contains_key(&name) {
-                let count = self.give_up_batch(&name).await?;
+                let count = self.give_up_some(&name).await?;
                 if count == 0 {
                     break;
                 }
@@ -150,14 +158,19 @@ impl Lanes {
         Ok(())
     }
 
-    async fn give_up_batch(&self, destination: &str) -> Result<usize, JournalError> {
+    async fn give_up_some(&self, destination: &str) -> Result<usize, JournalError> {
         let whenever = Timestamp::from_millis(u64::MAX);
-        let orphans = self.shared.journal.claim_due(destination, whenever, BATCH).await?.deliveries;
+        let orphans = self.shared.journal.claim_due(destination, whenever, FETCH).await?.deliveries;
         let count = orphans.len();
         for orphan in orphans {
             self.shared.settle(give_up(orphan, self.shared.clock.now()));
         }
         Ok(count)
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting_in_windows(&self) -> usize {
+        self.by_name.load().values().map(|lane| lane.windows.len()).sum()
     }
 
     /// Begins no attempt any more; what is waiting for a place comes back as due.

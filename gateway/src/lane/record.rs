@@ -11,6 +11,10 @@ use crate::{
     telemetry::{AttemptLabels, DestinationLabel, Metrics, seconds},
 };
 
+pub(super) const DELIVERED: &str = "delivered";
+pub(super) const RETRY: &str = "retry";
+pub(super) const DEAD: &str = "dead";
+
 /// A lane's metrics, looked up once.
 pub(super) struct Recorder {
     delivered: Counter,
@@ -18,6 +22,16 @@ pub(super) struct Recorder {
     dead: Counter,
     attempt_seconds: Histogram,
     delivery_seconds: Histogram,
+}
+
+/// An attempt, which began at `at`.
+#[derive(Clone)]
+pub(super) struct Made {
+    pub(super) answer: Answer,
+    pub(super) at: Timestamp,
+    pub(super) took: Duration,
+    /// How many deliveries it was made for, where that was in a batch.
+    pub(super) batch: Option<u32>,
 }
 
 impl Recorder {
@@ -36,24 +50,41 @@ impl Recorder {
         }
     }
 
-    /// Takes note of an attempt that began at `at`, and writes the line of history about it.
+    /// Takes note of an attempt at one delivery, and writes the line of history about it.
     pub(super) fn record(
         &self,
         delivery: &Delivery,
-        answer: Answer,
+        made: Made,
         state: Option<&DeliveryState>,
-        at: Timestamp,
-        took: Duration,
     ) -> TrailEntry {
-        log(delivery, &answer, state, took);
+        log(delivery, &made, state);
+        let outcome = outcome(state);
+        self.count(outcome, made.took);
+        self.entry(delivery, made, outcome, state.and_then(super::due))
+    }
+
+    /// Takes note of an attempt that ended like this.
+    pub(super) fn count(&self, outcome: &str, took: Duration) {
         self.attempt_seconds.observe(seconds(took));
-        let (counter, outcome) = match state {
-            None => (&self.delivered, "delivered"),
-            Some(DeliveryState::Waiting { .. }) => (&self.retry, "retry"),
-            Some(DeliveryState::Dead { .. }) => (&self.dead, "dead"),
+        let counter = match outcome {
+            DELIVERED => &self.delivered,
+            DEAD => &self.dead,
+            // Split as well: it is attempted again, in parts.
+            _ => &self.retry,
         };
         counter.inc();
-        if state.is_none()
+    }
+
+    /// The line of history about an attempt that this delivery was in.
+    pub(super) fn entry(
+        &self,
+        delivery: &Delivery,
+        made: Made,
+        outcome: &str,
+        next: Option<Timestamp>,
+    ) -> TrailEntry {
+        let Made { answer, at, took, batch } = made;
+        if outcome == DELIVERED
             && let Some(accepted) = delivery.key.event.accepted_at()
         {
             self.delivery_seconds.observe(seconds((at + took).since(accepted)));
@@ -71,19 +102,27 @@ impl Recorder {
                 Verdict::Delivered | Verdict::Gone => None,
             },
             answer: answer.text,
-            next: state.and_then(super::due),
+            next,
+            batch,
         }
     }
 }
 
-fn log(delivery: &Delivery, answer: &Answer, state: Option<&DeliveryState>, took: Duration) {
+/// What a state is called that an attempt left a delivery in.
+pub(super) fn outcome(state: Option<&DeliveryState>) -> &'static str {
+    match state {
+        None => DELIVERED,
+        Some(DeliveryState::Waiting { .. }) => RETRY,
+        Some(DeliveryState::Dead { .. }) => DEAD,
+    }
+}
+
+fn log(delivery: &Delivery, made: &Made, state: Option<&DeliveryState>) {
+    let Made { answer, took, .. } = made;
     let (destination, event) = (&delivery.key.destination, delivery.key.event);
     let attempt = delivery.attempts;
     let status = answer.status.map(|status| status.as_u16());
-    let error = match &answer.verdict {
-        Verdict::Failed { error, .. } => Some(error.as_str()),
-        Verdict::Delivered | Verdict::Gone => None,
-    };
+    let error = answer.error();
     match state {
         None => tracing::debug!(%destination, %event, attempt, status, ?took, "delivered"),
         Some(DeliveryState::Waiting { due }) => {

@@ -102,6 +102,8 @@ pub enum CallError {
     MemoryLimit { wanted: usize, limit: usize },
     #[error("was stopped: it handed over more than {}, the limit of its output", iec(*limit))]
     OutputLimit { limit: usize },
+    #[error("was stopped: it waited for longer than {}, its limit", humantime::format_duration(*limit))]
+    WaitLimit { limit: Duration },
     #[error("made too many messages: {made}, the limit for an event is {limit}")]
     MessageLimit { made: usize, limit: usize },
     #[error("made messages that are larger than {} together, the limit for an event", iec(*limit))]
@@ -126,8 +128,17 @@ impl CallError {
     }
 
     /// Every outcome that a call can have, as history and metrics name it.
-    pub(crate) const OUTCOMES: [&str; 8] =
-        ["invalid", "retry", "config", "other", "trap", "time-limit", "memory-limit", "output-limit"];
+    pub(crate) const OUTCOMES: [&str; 9] = [
+        "invalid",
+        "retry",
+        "config",
+        "other",
+        "trap",
+        "time-limit",
+        "memory-limit",
+        "output-limit",
+        "wait-limit",
+    ];
 
     /// One of [`OUTCOMES`](Self::OUTCOMES).
     pub fn outcome(&self) -> &'static str {
@@ -139,6 +150,7 @@ impl CallError {
             Self::Trap { .. } => "trap",
             Self::TimeLimit { .. } => "time-limit",
             Self::MemoryLimit { .. } => "memory-limit",
+            Self::WaitLimit { .. } => "wait-limit",
             Self::OutputLimit { .. } | Self::MessageLimit { .. } | Self::BytesLimit { .. } => "output-limit",
         }
     }
@@ -150,6 +162,7 @@ impl CallError {
             Self::Trap { .. }
             | Self::TimeLimit { .. }
             | Self::MemoryLimit { .. }
+            | Self::WaitLimit { .. }
             | Self::OutputLimit { .. }
             | Self::MessageLimit { .. }
             | Self::BytesLimit { .. } => true,
@@ -162,6 +175,7 @@ impl CallError {
             return match *hit {
                 LimitHit::Time { limit } => Self::TimeLimit { limit },
                 LimitHit::Memory { wanted, limit } => Self::MemoryLimit { wanted, limit },
+                LimitHit::Wait { limit } => Self::WaitLimit { limit },
             };
         }
         let cause = error.root_cause().to_string();

@@ -24,7 +24,7 @@ use super::{
 use crate::config::{self, Limits};
 
 /// How long `configure` may run: it happens once, with nobody waiting for an event.
-const TIME: Duration = Duration::from_secs(5);
+pub(super) const TIME: Duration = Duration::from_secs(5);
 
 /// Configures `component` and returns it as it is afterwards; `None` if it cannot be snapshotted, and every
 /// instance has to be configured anew.

@@ -10,6 +10,7 @@ use super::{
     PluginError,
     bindings::{VERSION, v0_1},
     log::tidy,
+    wasi,
 };
 
 /// What a plugin does, told from what it exports.
@@ -152,6 +153,11 @@ pub(super) fn check(plugin: &str, component: &[u8]) -> Result<Checked, PluginErr
     Ok(Checked { contract, kind: kind(plugin, contract, surface.exports)? })
 }
 
+/// Whether a component imports any of the empty WASI.
+pub(super) fn needs_wasi(component: &[u8]) -> bool {
+    Surface::lenient(component).imports.iter().any(|name| wasi::has(name))
+}
+
 /// The names at a component's own level.
 #[derive(Debug, Default)]
 pub(super) struct Surface {
@@ -236,7 +242,7 @@ impl Surface {
 
 /// Those of a component's imports that are not in the contract.
 pub(super) fn foreign(imports: &[String]) -> impl Iterator<Item = &str> {
-    imports.iter().map(String::as_str).filter(|name| !is_offered(name))
+    imports.iter().map(String::as_str).filter(|name| !is_offered(name) && !wasi::has(name))
 }
 
 /// Whether an import is one of the contract that it names.

@@ -1,4 +1,5 @@
-//! The Wasm engine, set up for many short runs, each in an instance of its own.
+//! The Wasm engines: one set up for many short runs, each in an instance of its own, and one for the few large
+//! instances of interpreters, which stay.
 
 use std::{num::NonZeroUsize, sync::Arc, thread};
 
@@ -17,8 +18,13 @@ pub(super) struct Runtime {
     pub(super) ticker: Ticker,
     /// One permit for every call that may run at the same time: the pool refuses what exceeds its slots.
     pub(super) calls: Semaphore,
+    /// The same for calls that may wait for the host with their slot in hand: fewer, so that however many wait, there
+    /// are slots for those that only run.
+    pub(super) waiting_calls: Semaphore,
     /// The most linear memory that any plugin can be given, in bytes.
     pub(super) max_memory: usize,
+    /// What a linear memory reserves of the address space, in bytes.
+    reservation: u64,
 }
 
 /// The most of each that one component may have. Beside its own module it has a few small ones that glue it
@@ -35,6 +41,10 @@ const KEEP_RESIDENT: usize = 256 << 10;
 const GUEST_STACK: usize = 256 << 10;
 /// Host functions run on it too.
 const FIBER_STACK: usize = 1 << 20;
+/// Interpreters recurse: once for every call of the script, with large frames.
+const HEAVY_GUEST_STACK: usize = 1 << 20;
+const HEAVY_FIBER_STACK: usize = 3 << 20;
+const HEAVY_MEMORY: usize = 1 << 30;
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(20).unwrap();
 
 /// How much address space to take.
@@ -50,8 +60,7 @@ struct Span {
 impl Span {
     /// From what we want to what we can live with, where a container or `ulimit -v` leaves little.
     fn candidates() -> [Self; 4] {
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let wanted = (64 * cores).clamp(64, 512) as u32;
+        let wanted = (64 * cores()).clamp(64, 512) as u32;
         let full = Self { slots: wanted, reservation: 4 << 30, max_memory: 1 << 30 };
         [
             full,
@@ -70,9 +79,41 @@ impl Runtime {
             engine,
             ticker,
             calls: Semaphore::new(span.slots as usize),
+            waiting_calls: Semaphore::new((span.slots - span.slots / 4) as usize),
             max_memory: span.max_memory,
+            reservation: span.reservation,
         }))
     }
+
+    /// For large guests, beside `light`. It takes no address space before there is a guest: what that one's
+    /// memory reserves is what was to be had for the other engine.
+    pub(super) fn heavy(light: &Self) -> Result<Arc<Self>, PluginError> {
+        let engine = Engine::new(&heavy_config(light.reservation))
+            .map_err(|source| PluginError::Engine { source: source.into() })?;
+        let ticker = Ticker::start(&engine).map_err(PluginError::Ticker)?;
+        Ok(Arc::new(Self {
+            engine,
+            ticker,
+            calls: Semaphore::new(heavy_calls()),
+            waiting_calls: Semaphore::new(heavy_calls() - heavy_calls() / 4),
+            max_memory: HEAVY_MEMORY,
+            reservation: light.reservation,
+        }))
+    }
+}
+
+/// Calls of large guests at the same time: each of them has megabytes of its own.
+fn heavy_calls() -> usize {
+    (32 * cores()).clamp(64, 256)
+}
+
+/// Calls of one step's large guests at the same time: one slow step must not keep the others waiting.
+pub(super) fn pool_calls() -> usize {
+    heavy_calls() / 4
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn roomiest_engine() -> Result<(Engine, Span), PluginError> {
@@ -94,18 +135,35 @@ fn roomiest_engine() -> Result<(Engine, Span), PluginError> {
 }
 
 fn config(span: Span) -> Config {
-    let mut config = Config::new();
+    let mut config = common();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(span)))
+        .memory_reservation(span.reservation)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(FIBER_STACK);
+    config
+}
+
+/// Instances that stay gain nothing from slots, which would have to be there for the largest and for all at once.
+fn heavy_config(reservation: u64) -> Config {
+    let mut config = common();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(reservation)
+        .max_wasm_stack(HEAVY_GUEST_STACK)
+        .async_stack_size(HEAVY_FIBER_STACK);
+    config
+}
+
+fn common() -> Config {
+    let mut config = Config::new();
+    config
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
         // Guests are called one at a time; this makes a call 3.7 times cheaper.
         .concurrency_support(false)
         .epoch_interruption(true)
         .memory_init_cow(true)
-        .memory_reservation(span.reservation)
-        .max_wasm_stack(GUEST_STACK)
-        .async_stack_size(FIBER_STACK)
         // Traps name functions. For lines, the plugin's debug information would be read anew at every trap: a
         // plugin could bring as much as it likes, and no limit holds meanwhile.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
@@ -186,6 +244,7 @@ mod tests {
     fn every_candidate_makes_an_engine() {
         for span in Span::candidates() {
             assert!(Engine::new(&config(span)).is_ok(), "{span:?}");
+            assert!(Engine::new(&heavy_config(span.reservation)).is_ok(), "{span:?}");
         }
     }
 }

@@ -10,9 +10,11 @@ use wasmtime::{
 use super::{
     bindings::{batching, host, http, incoming, kv, requests, secrets, types, v0_1},
     claimed::Claimed,
-    limits::{Room, Stopwatch},
+    granted::Granted,
+    limits::{LimitHit, Patience, Room, Stopwatch},
     log::Log,
     view::View,
+    wasi::{self, Moment, Wasi},
     window::Window,
 };
 use crate::config::Limits;
@@ -25,9 +27,20 @@ const COUNTERS: usize = 16;
 /// The state of a store: everything the host knows of one run.
 pub(super) struct Guest {
     subject: Subject,
+    /// `None` while the plugin is configured.
+    granted: Option<Arc<Granted>>,
     stopwatch: Stopwatch,
+    patience: Patience,
     pub(super) room: Room,
-    pub(super) log: Log,
+    log: Log,
+    counts: Vec<(String, u64)>,
+    /// Made when the guest first asks for any of it.
+    wasi: Option<Box<Wasi>>,
+}
+
+/// What a guest leaves behind at the end of a run.
+pub(super) struct Remains {
+    pub(super) log: Vec<String>,
     pub(super) counts: Vec<(String, u64)>,
 }
 
@@ -51,10 +64,13 @@ impl Guest {
     ) -> Store<Self> {
         let guest = Self {
             subject,
+            granted: None,
             stopwatch: Stopwatch::new(limits.time),
+            patience: Patience::new(limits.wait),
             room: Room::new(limits.memory),
             log: Log::new(Arc::clone(plugin)),
             counts: Vec::new(),
+            wasi: None,
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.room);
@@ -64,9 +80,57 @@ impl Guest {
         store
     }
 
+    /// Readies the store of an instance that has run before for another run. What the instance has in its memory
+    /// stays; what it said so far is part of the new run.
+    pub(super) fn renew(store: &mut Store<Self>, limits: &Limits, subject: Subject) {
+        store.set_hostcall_fuel(limits.output);
+        store.set_epoch_deadline(1);
+        let guest = store.data_mut();
+        guest.stopwatch = Stopwatch::new(limits.time);
+        guest.patience = Patience::new(limits.wait);
+        if let Some(wasi) = &mut guest.wasi {
+            wasi.restart(Moment::of(&subject));
+        }
+        guest.subject = subject;
+    }
+
+    /// Ends a run.
+    pub(super) fn finish(&mut self) -> Remains {
+        if let Some(wasi) = &mut self.wasi {
+            wasi.flush(&mut self.log, true);
+        }
+        self.subject = Subject::Nothing;
+        Remains { log: self.log.take(), counts: std::mem::take(&mut self.counts) }
+    }
+
+    pub(super) fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(Moment::of(&self.subject))))
+    }
+
     /// Starts the time limit anew.
     pub(super) fn restart_clock(&mut self, limit: Duration) {
         self.stopwatch = Stopwatch::new(limit);
+    }
+
+    /// From here on the guest may use what it is granted.
+    pub(super) fn grant(&mut self, granted: Arc<Granted>) {
+        self.granted = Some(granted);
+    }
+
+    /// What the guest is granted, and the route of the call; `None` while the plugin is configured.
+    pub(super) fn granted(&self) -> Option<(Arc<Granted>, Arc<str>)> {
+        let route = match &self.subject {
+            Subject::Nothing => return None,
+            Subject::Request(claimed) => &claimed.request().route,
+            Subject::Event(view) => &view.event().route,
+            Subject::Window(window) => &window.route,
+        };
+        self.granted.clone().map(|granted| (granted, route.clone()))
+    }
+
+    /// Waits for the host to do something, with the guest's clock stopped.
+    pub(super) async fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> Result<T, LimitHit> {
+        self.patience.wait_for(&mut self.stopwatch, work).await
     }
 
     fn view(&self) -> wasmtime::Result<&View> {
@@ -113,6 +177,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     v0_1::incoming::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     v0_1::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     v0_1::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    wasi::link(&mut linker)?;
     Ok(linker)
 }
 
@@ -196,6 +261,10 @@ impl incoming::HostEvent for Guest {
 
 impl host::Host for Guest {
     fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
+        if let Some(wasi) = &mut self.wasi {
+            // In the order in which it was said.
+            wasi.flush(&mut self.log, false);
+        }
         self.log.write(level, message);
         Ok(())
     }

@@ -4,7 +4,10 @@ use serde::Serialize;
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 
-use super::contract::{self, Kind, Surface};
+use super::{
+    contract::{self, Kind, Surface},
+    wasi,
+};
 
 /// What a plugin's file is, as far as it can be read: of one that is broken in the middle, what is before that.
 #[derive(Debug, Default, Serialize)]
@@ -16,6 +19,8 @@ pub struct Inspection {
     pub contracts: Vec<String>,
     /// Interfaces where it is a component or can be made one, else the imports of the core module.
     pub imports: Vec<String>,
+    /// Those among the imports that are WASI's, and there: without files, network, arguments and environment.
+    pub wasi_imports: Vec<String>,
     /// Those among the imports that this gateway does not have.
     pub foreign_imports: Vec<String>,
     pub exports: Vec<String>,
@@ -50,11 +55,21 @@ impl Inspection {
             kinds: kinds.filter(|kind| exports(&surface, kind)).collect(),
             contracts: contract::versions(surface.imports.iter().chain(&surface.exports)),
             foreign_imports: contract::foreign(&surface.imports).map(str::to_owned).collect(),
+            wasi_imports: surface.imports.iter().filter(|name| wasi::has(name)).cloned().collect(),
             imports: surface.imports,
             exports: surface.exports,
             code,
             memory,
         }
+    }
+}
+
+impl Inspection {
+    /// What it imports that a config has to grant. Whether it calls it nobody can tell: some languages import all of
+    /// the contract.
+    pub fn grants(&self) -> Vec<&'static str> {
+        let imports = |name| self.imports.iter().any(|import| contract::interface(import) == Some(name));
+        ["kv", "http"].into_iter().filter(|name| imports(name)).collect()
     }
 }
 
@@ -74,6 +89,11 @@ impl Form {
             Self::Unknown
         }
     }
+}
+
+/// The size of all functions in a file, in bytes.
+pub(super) fn code(bytes: &[u8]) -> u64 {
+    sizes(bytes).0
 }
 
 /// Code and memory of all modules in a file.

@@ -25,6 +25,8 @@ pub(super) enum LimitHit {
     Time { limit: Duration },
     #[error("wanted {} of memory, its limit is {}", iec(*wanted), iec(*limit))]
     Memory { wanted: usize, limit: usize },
+    #[error("waited for longer than {}, its limit", humantime::format_duration(*limit))]
+    Wait { limit: Duration },
 }
 
 /// Counts the time that a guest runs for.
@@ -36,12 +38,20 @@ pub(super) struct Stopwatch {
     resumed: Arc<OnceLock<ThreadTime>>,
     /// A guest that is hardly ever given the CPU is stopped all the same.
     give_up: Option<Instant>,
+    /// Whether the guest has waited for the host since the last tick, which may be due to that alone.
+    waited: bool,
 }
 
 impl Stopwatch {
     pub(super) fn new(limit: Duration) -> Self {
         let wall = limit.saturating_mul(WALL_FACTOR).max(WALL_FLOOR);
-        Self { limit, left: limit, resumed: Arc::default(), give_up: Instant::now().checked_add(wall) }
+        Self {
+            limit,
+            left: limit,
+            resumed: Arc::default(),
+            give_up: Instant::now().checked_add(wall),
+            waited: false,
+        }
     }
 
     /// The guest has run for another tick: it gives way to other tasks, or is stopped.
@@ -51,10 +61,58 @@ impl Stopwatch {
             return Err(LimitHit::Time { limit: self.limit });
         }
         // One instruction can take many ticks: `memory.fill` is not interrupted.
-        let ran = self.resumed.get().map_or(Duration::ZERO, ThreadTime::elapsed);
-        self.left = self.left.saturating_sub(ran.max(TICK));
-        self.resumed = Arc::default();
+        let least = if std::mem::take(&mut self.waited) { Duration::ZERO } else { TICK };
+        self.charge(least);
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(give_way(Arc::clone(&self.resumed)))))
+    }
+
+    /// The guest begins to wait for the host: it pays for what it has run until now.
+    fn pause(&mut self) {
+        self.charge(Duration::ZERO);
+    }
+
+    /// The guest goes on, perhaps on another thread, after it has waited for so long.
+    fn resume(&mut self, waited: Duration) {
+        self.give_up = self.give_up.and_then(|at| at.checked_add(waited));
+        self.waited = true;
+        self.resumed.get_or_init(ThreadTime::now);
+    }
+
+    fn charge(&mut self, least: Duration) {
+        let ran = self.resumed.get().map_or(Duration::ZERO, ThreadTime::elapsed);
+        self.left = self.left.saturating_sub(ran.max(least));
+        self.resumed = Arc::default();
+    }
+}
+
+/// How long a guest may still wait for the host, in all of its waits together. What it waits costs it no time.
+#[derive(Debug)]
+pub(super) struct Patience {
+    limit: Duration,
+    left: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, left: limit }
+    }
+
+    /// Waits for the host to do something, with the guest's `stopwatch` stopped.
+    ///
+    /// # Errors
+    /// [`LimitHit::Wait`] where that takes longer than what is left; the work is given up then.
+    pub(super) async fn wait_for<T>(
+        &mut self,
+        stopwatch: &mut Stopwatch,
+        work: impl Future<Output = T>,
+    ) -> Result<T, LimitHit> {
+        stopwatch.pause();
+        let began = Instant::now();
+        let done = tokio::time::timeout(self.left, work).await;
+        let waited = began.elapsed();
+        stopwatch.resume(waited);
+        self.left = self.left.saturating_sub(waited);
+        done.map_err(|_| LimitHit::Wait { limit: self.limit })
     }
 }
 
@@ -96,8 +154,10 @@ impl Room {
     }
 }
 
-/// More than any toolchain makes of one plugin.
-const PARTS: usize = 32;
+/// More than any toolchain makes of one plugin: a Python program is two dozen modules.
+const PARTS: usize = 64;
+/// Of one table. Interpreters have some ten thousand functions that are called through one.
+const TABLE_ELEMENTS: usize = 100_000;
 
 impl ResourceLimiter for Room {
     fn memory_growing(&mut self, now: usize, wanted: usize, _: Option<usize>) -> wasmtime::Result<bool> {
@@ -116,7 +176,7 @@ impl ResourceLimiter for Room {
     }
 
     fn table_growing(&mut self, _: usize, wanted: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(maximum.is_none_or(|maximum| wanted <= maximum))
+        Ok(wanted <= TABLE_ELEMENTS && maximum.is_none_or(|maximum| wanted <= maximum))
     }
 
     fn instances(&self) -> usize {
@@ -152,6 +212,26 @@ mod tests {
     #[test]
     fn endless_time_does_not_overflow() {
         assert!(Stopwatch::new(Duration::MAX).tick().is_ok());
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_host_costs_no_time() {
+        let mut stopwatch = Stopwatch::new(Duration::from_millis(1));
+        let mut patience = Patience::new(Duration::from_secs(60));
+        for _ in 0..20 {
+            patience.wait_for(&mut stopwatch, tokio::task::yield_now()).await.unwrap();
+            assert!(stopwatch.tick().is_ok(), "the tick is due to the wait alone");
+        }
+        assert!(stopwatch.left > Duration::ZERO && patience.left < Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_waits_of_a_guest_together_have_a_limit() {
+        let limit = Duration::from_millis(5);
+        let mut patience = Patience::new(limit);
+        let mut stopwatch = Stopwatch::new(Duration::from_secs(1));
+        let endless = patience.wait_for(&mut stopwatch, std::future::pending::<()>()).await;
+        assert_eq!(endless, Err(LimitHit::Wait { limit }));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub(super) struct Log {
 }
 
 impl Log {
+    pub(super) const LINE: usize = LINE;
+    pub(super) const LINES: usize = LINES;
+
     pub(super) fn new(plugin: Arc<str>) -> Self {
         Self { plugin, lines: Vec::new(), bytes: 0, lost: 0 }
     }
@@ -36,11 +39,18 @@ impl Log {
         self.lines.push(line);
     }
 
-    /// The lines, and how many more there were.
-    pub(super) fn into_lines(self) -> Vec<String> {
-        let mut lines = self.lines;
-        if self.lost > 0 {
-            lines.push(format!("({} more lines were not kept)", self.lost));
+    /// Counts lines that were lost before they came here.
+    pub(super) fn lose(&mut self, lines: u64) {
+        self.lost += lines;
+    }
+
+    /// The lines, and how many more there were. It is empty then, with its whole budget.
+    pub(super) fn take(&mut self) -> Vec<String> {
+        let mut lines = std::mem::take(&mut self.lines);
+        self.bytes = 0;
+        match std::mem::take(&mut self.lost) {
+            0 => {}
+            lost => lines.push(format!("({lost} more lines were not kept)")),
         }
         lines
     }
@@ -87,7 +97,7 @@ mod tests {
         for line in lines {
             log.write(Level::Info, line);
         }
-        log.into_lines()
+        log.take()
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Plugin {
         let began = Instant::now();
         let mut store =
             Guest::store(&self.runtime.engine, &self.name, &self.limits, Subject::Event(view.clone()));
-        let instance = block_on(self.program.instantiate(&mut store));
+        let instance = block_on(self.program.instantiate(&mut store, &self.config));
+        store.data_mut().grant(self.granted.clone());
         let started = Instant::now();
         let answer = instance.and_then(|instance| block_on(self.program.call(&mut store, &instance, view)));
         let called = Instant::now();
@@ -54,7 +55,10 @@ impl Plugin {
         let _ticks = self.runtime.ticker.hold();
         let mut store =
             Guest::store(&self.runtime.engine, &self.name, &self.limits, Subject::Event(view.clone()));
-        let Ok(instance) = block_on(self.program.instantiate(&mut store)) else { return Vec::new() };
+        let Ok(instance) = block_on(self.program.instantiate(&mut store, &self.config)) else {
+            return Vec::new();
+        };
+        store.data_mut().grant(self.granted.clone());
         let mut took = Vec::with_capacity(times);
         for _ in 0..times {
             store.data_mut().restart_clock(self.limits.time);

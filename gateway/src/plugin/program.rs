@@ -16,13 +16,13 @@ use super::{
     window::{Folded, Window},
 };
 
-/// Shared by all plugins of one file and config.
+/// Shared by all plugins of one file and, where it is a snapshot, of one config.
 pub(super) struct Program {
     instance: InstancePre<Guest>,
     kind: Kind,
     entry: Entry,
-    /// `None`: the code is a snapshot taken after `configure`.
-    configure: Option<Configure>,
+    /// For what is not a snapshot: every instance is configured. `None`: the code is one, taken after `configure`.
+    configure: Option<Lifecycle>,
 }
 
 /// The function to call, looked up and type-checked once.
@@ -35,14 +35,8 @@ enum Entry {
     TransformV0_1(v0_1::transform::GuestIndices),
 }
 
-/// For what cannot be snapshotted: every fresh instance is configured.
-struct Configure {
-    lifecycle: Lifecycle,
-    config: String,
-}
-
 impl Program {
-    /// Links `component`. With a `config`, every instance is configured with it first.
+    /// Links `component`. Unless it is `configured`, that is the first thing that happens to every instance.
     ///
     /// # Errors
     /// Fails if the component's imports or exports are not of the contract's types.
@@ -50,16 +44,11 @@ impl Program {
         linker: &Linker<Guest>,
         component: &Component,
         checked: Checked,
-        config: Option<String>,
+        configured: bool,
     ) -> wasmtime::Result<Self> {
         let instance = linker.instantiate_pre(component)?;
         let entry = Entry::new(&instance, checked)?;
-        let configure = match config {
-            Some(config) => {
-                Some(Configure { lifecycle: Lifecycle::new(&instance, checked.contract)?, config })
-            }
-            None => None,
-        };
+        let configure = (!configured).then(|| Lifecycle::new(&instance, checked.contract)).transpose()?;
         Ok(Self { instance, kind: checked.kind, entry, configure })
     }
 
@@ -73,9 +62,13 @@ impl Program {
     }
 
     /// Makes an instance, ready to be called.
-    pub(super) async fn instantiate(&self, store: &mut Store<Guest>) -> Result<Instance, Fault> {
+    pub(super) async fn instantiate(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+    ) -> Result<Instance, Fault> {
         let instance = self.instance.instantiate_async(&mut *store).await?;
-        if let Some(Configure { lifecycle, config }) = &self.configure {
+        if let Some(lifecycle) = &self.configure {
             lifecycle.configure(&mut *store, &instance, config).await?;
         }
         Ok(instance)
@@ -168,6 +161,18 @@ pub(super) enum Fault {
     Stopped(wasmtime::Error),
     /// The guest's answer is not one that can be used.
     Answer(String),
+}
+
+impl Fault {
+    /// Whether the guest itself said so, and can be called again.
+    pub(super) fn is_guests(&self) -> bool {
+        matches!(self, Self::Guest(_))
+    }
+
+    /// Whether the guest was stopped, so that it cannot be entered again.
+    pub(super) fn is_stop(&self) -> bool {
+        matches!(self, Self::Stopped(_))
+    }
 }
 
 impl From<types::Error> for Fault {

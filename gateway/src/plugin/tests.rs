@@ -97,7 +97,7 @@ fn oversized_file_is_refused() {
 fn precompiled_file_is_refused() {
     let rig = Rig::new();
     let component = contract::componentize("guest", &filter("(call $ok)")).unwrap().into_owned();
-    let compiled = rig.host.runtime.engine.precompile_component(&component).unwrap();
+    let compiled = rig.host.stages.light.runtime.engine.precompile_component(&component).unwrap();
     assert!(refusal_with(rig, &compiled, &Value::Null).starts_with("plugin `guest` is compiled already"));
 }
 
@@ -149,15 +149,15 @@ fn names_in_a_file_cannot_steer_the_terminal_or_fill_it() {
 }
 
 #[test]
-fn wasi_is_refused_with_the_target_to_build_for() {
+fn wasi_beyond_the_empty_one_is_refused_with_the_target_to_build_for() {
     let fields =
         r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#;
     let module = refusal(&Wat { fields, ..Wat::default() }.module());
     assert!(module.contains("build it for `wasm32-unknown-unknown`"), "{module}");
     assert!(module.ends_with("It imports `wasi_snapshot_preview1.fd_write`"), "{module}");
     let component =
-        wat::parse_str(r#"(component (import "wasi:cli/environment@0.2.3" (instance)))"#).unwrap();
-    assert!(refusal(&component).ends_with("It imports `wasi:cli/environment@0.2.3`"));
+        wat::parse_str(r#"(component (import "wasi:cli/environment@0.3.0" (instance)))"#).unwrap();
+    assert!(refusal(&component).ends_with("It imports `wasi:cli/environment@0.3.0`"));
 }
 
 #[test]
@@ -454,13 +454,13 @@ async fn transform_makes_messages_of_the_body() {
 async fn cancelled_call_gives_its_slot_back() {
     let rig = Rig::new();
     let plugin = rig.load(&filter(SPIN)).unwrap();
-    let slots = rig.host.runtime.calls.available_permits();
+    let slots = rig.host.stages.light.runtime.calls.available_permits();
     let view = view("");
     for _ in 0..2 * slots {
         // Polled once, and dropped in the middle of the loop.
         tokio::select! { biased; _ = plugin.call(&view) => panic!("it ended"), () = std::future::ready(()) => {} }
     }
-    assert_eq!(rig.host.runtime.calls.available_permits(), slots);
+    assert_eq!(rig.host.stages.light.runtime.calls.available_permits(), slots);
     assert_eq!(plugin.call(&view).await.answer.unwrap_err().outcome(), "time-limit");
 }
 

@@ -17,7 +17,6 @@ mod data;
 mod mode;
 mod name;
 mod text;
-mod time;
 
 use data::Data;
 use mode::Mode;
@@ -121,7 +120,7 @@ impl CloudEvents {
             ("id", required(&self.id, "id", facts)?),
             ("source", text::uri_reference(&required(&self.source, "source", facts)?)),
             ("type", text::clean(&format!("{}{event_type}", self.type_prefix))),
-            ("time", time::rfc3339(event.received_ms())),
+            ("time", moments::rfc3339(event.received_ms())),
         ];
         if let Some(subject) = self.subject.as_ref().and_then(|place| text_of(facts.value(place)?)) {
             attributes.push(("subject", text::clean(&subject)));

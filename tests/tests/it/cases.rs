@@ -16,7 +16,7 @@ fn standard_plugins() -> Vec<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(plugins).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.retain(|dir| dir.join("README.md").is_file() && !dir.ends_with(VERIFIER));
     found.sort();
-    assert!(found.len() >= 9, "only {found:?}");
+    assert!(found.len() >= 11, "only {found:?}");
     found
 }
 
@@ -29,13 +29,15 @@ fn json(file: &Path) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The step's config that a README begins with: in a pipeline of its own, or in that of a whole route.
+/// The config that a README begins with: of a step in a pipeline of its own or in that of a whole route, or of a
+/// route's batches.
 fn first_config(readme: &str) -> Option<Value> {
     let block = readme.split("```toml\n").nth(1)?.split("```").next()?;
     let whole =
         if block.starts_with('{') { format!("[[routes]]\npipeline = [{block}]") } else { block.to_owned() };
     let config: Value = toml::from_str(&whole).unwrap();
-    config.pointer("/routes/0/pipeline/0/config").cloned()
+    let route = &config["routes"][0];
+    route.pointer("/pipeline/0/config").or_else(|| route.pointer("/batch/config")).cloned()
 }
 
 #[test]

@@ -17,6 +17,9 @@ mod crash;
 /// Destinations that are down, slow, flapping or dead.
 mod downstream;
 
+/// Messages that are delivered together.
+mod batches;
+
 /// Configs and plugins swapped under load.
 mod reload;
 
@@ -28,6 +31,9 @@ mod verifiers;
 
 /// Filters before the journal.
 mod edge;
+
+/// What plugins are granted: `kv` and `http`.
+mod grants;
 
 /// The journal's directory: in use, damaged, reopened.
 mod journal;
@@ -43,6 +49,9 @@ mod cli;
 
 /// The tools of those who write plugins.
 mod authors;
+
+/// Plugins in other languages than Rust.
+mod languages;
 
 /// GitHub's own payloads through the standard plugins.
 mod payloads;

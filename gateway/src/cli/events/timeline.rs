@@ -104,6 +104,7 @@ fn happening(entry: &TrailEntry) -> (Timestamp, Vec<String>) {
             error,
             answer,
             next,
+            batch,
         } => {
             let said = match (status, error) {
                 (Some(status), Some(error)) => format!("{status} ({error})"),
@@ -112,8 +113,9 @@ fn happening(entry: &TrailEntry) -> (Timestamp, Vec<String>) {
                 (None, None) => "no answer".to_owned(),
             };
             let next = next.map(|next| format!(", next at {next}")).unwrap_or_default();
+            let batch = batch.map(|size| format!(" in a batch of {size}")).unwrap_or_default();
             let mut lines = vec![format!(
-                "{destination} #{index}, attempt {number}: {outcome}, {said} in {millis} ms{next}"
+                "{destination} #{index}, attempt {number}{batch}: {outcome}, {said} in {millis} ms{next}"
             )];
             lines.extend(answer.iter().map(|answer| format!("  answer: {answer}")));
             (*at, lines)
@@ -218,8 +220,27 @@ not delivered
             error: Some("timed out after 10s".into()),
             answer: None,
             next: None,
+            batch: None,
         };
         assert_eq!(happening(&entry).1, ["tracker #1, attempt 1: retry, timed out after 10s in 10000 ms"]);
+    }
+
+    #[test]
+    fn attempts_in_a_batch_tell_its_size() {
+        let entry = TrailEntry::Attempt {
+            at: NOW,
+            destination: "tracker".into(),
+            index: 0,
+            number: 1,
+            millis: 7,
+            outcome: "delivered".into(),
+            status: Some(200),
+            error: None,
+            answer: None,
+            next: None,
+            batch: Some(100),
+        };
+        assert_eq!(happening(&entry).1, ["tracker #0, attempt 1 in a batch of 100: delivered, 200 in 7 ms"]);
     }
 
     #[test]

@@ -13,11 +13,15 @@ use clap::value_parser;
 use figures::Figures;
 use serde_json::Value;
 
-use super::{case, step, unusable};
+use super::{
+    case,
+    step::{self, Lives},
+    unusable,
+};
 use crate::{
     cli::output::{print, printable},
     config::Limits,
-    plugin::{Plugin, PluginError, PluginHost, View},
+    plugin::{Plugin, PluginError, PluginHost, Role, View},
     telemetry::Chain,
 };
 
@@ -39,15 +43,25 @@ pub struct BenchArgs {
     /// Another `.wasm` file to compare it with: both are measured in turns.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// As the config's `isolation`: whether every event has an instance of its own, or instances are kept.
+    #[arg(long, value_enum, default_value_t = Lives::Event)]
+    isolation: Lives,
     /// How long to measure, in seconds, 60 at most.
     #[arg(long, default_value_t = 2, value_parser = value_parser!(u64).range(1..=60))]
     seconds: u64,
 }
 
-/// Calls in fresh instances of one round.
-const FRESH: usize = 50;
-/// Calls of one reused instance in one round. Not many: an instance that gives nothing back must not fill up.
-const REUSED: usize = 16;
+/// Calls of one round: in fresh instances, and in one that is reused. Not many of those where the gateway does none:
+/// an instance that gives nothing back must not fill up.
+fn calls(lives: Lives) -> (usize, usize) {
+    match lives {
+        Lives::Event => (50, 16),
+        Lives::Pooled => (2, 200),
+    }
+}
+
+const KEPT: &str =
+    "             pooled: an event costs what a reused instance does; a fresh one is made now and then\n";
 
 /// # Errors
 /// If a plugin or the event cannot be loaded.
@@ -59,7 +73,7 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     };
     let host = step::host()?;
     let files = [Some(&args.file), args.against.as_ref()];
-    let loaded = files.into_iter().flatten().map(|file| Subject::load(&host, file, &config));
+    let loaded = files.into_iter().flatten().map(|file| Subject::load(&host, file, args.isolation, &config));
     let mut subjects = loaded.collect::<anyhow::Result<Vec<_>>>()?;
     if cfg!(debug_assertions) {
         eprintln!("note: this `sluice` is a debug build; the times below are longer than those of a release");
@@ -78,36 +92,38 @@ pub(super) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 struct Subject {
     file: PathBuf,
     plugin: Arc<Plugin>,
+    lives: Lives,
     /// Compiled and configured, without a cache.
     load: Duration,
     figures: Figures,
 }
 
 impl Subject {
-    fn load(host: &PluginHost, file: &Path, config: &Value) -> anyhow::Result<Self> {
+    fn load(host: &PluginHost, file: &Path, lives: Lives, config: &Value) -> anyhow::Result<Self> {
         let began = Instant::now();
-        let plugin = step::load(host, file, config).map_err(|error| match &error {
+        let plugin = step::load(host, file, lives, config, Role::Step).map_err(|error| match &error {
             PluginError::Read { .. } => unusable(Chain(&error).to_string()),
             PluginError::Config { .. } => unusable(format!("{}; `--config` gives it another", Chain(&error))),
             _ => anyhow!("{}", Chain(&error)),
         })?;
-        Ok(Self { file: file.to_owned(), plugin, load: began.elapsed(), figures: Figures::default() })
+        Ok(Self { file: file.to_owned(), plugin, lives, load: began.elapsed(), figures: Figures::default() })
     }
 
     /// One round: fresh instances, then a reused one.
     fn round(&mut self, view: &View) {
         let before = faults::of_this_thread();
-        let probes: Vec<_> = (0..FRESH).map(|_| self.plugin.probe(view)).collect();
+        let (fresh, reused) = calls(self.lives);
+        let probes: Vec<_> = (0..fresh).map(|_| self.plugin.probe(view)).collect();
         let faults = before.and_then(|before| Some(faults::of_this_thread()? - before));
-        let reused = self.plugin.reuse(view, REUSED);
-        self.figures.add(&probes, faults, reused);
+        let reused = self.plugin.reuse(view, reused);
+        self.figures.add(&probes, faults, reused, self.lives == Lives::Pooled);
     }
 
     fn text(&self) -> String {
         let limits = Limits::default();
-        let Self { file, load, figures, .. } = self;
+        let Self { file, load, lives, figures, .. } = self;
         format!(
-            "{file}\n{table}\
+            "{file}\n{table}{kept}\
              outcome      {outcome}\n\
              memory       {memory} at most, of {memory_limit}; asked for more {grown} times in a call\n\
              page faults  {faults}\n\
@@ -115,6 +131,10 @@ impl Subject {
              load         {load:.1} ms, compiled and configured; a gateway keeps what comes of it\n\n",
             file = printable(&file.display().to_string()),
             table = figures.table(),
+            kept = match lives {
+                Lives::Event => "",
+                Lives::Pooled => KEPT,
+            },
             outcome = printable(&figures.outcome()),
             memory = iec(figures.memory()),
             memory_limit = iec(limits.memory),
@@ -155,8 +175,12 @@ mod tests {
     use crate::plugin::fixtures::{self, Rig};
 
     fn subject(rig: &Rig, call: &str) -> Subject {
+        living(rig, call, Lives::Event)
+    }
+
+    fn living(rig: &Rig, call: &str, lives: Lives) -> Subject {
         let plugin = rig.plugin("guest", &fixtures::filter(call));
-        Subject::load(&rig.host, &plugin.file, &Value::Null).unwrap()
+        Subject::load(&rig.host, &plugin.file, lives, &Value::Null).unwrap()
     }
 
     #[test]
@@ -171,6 +195,14 @@ mod tests {
         }
         assert!(subjects[1].text().contains("outcome      keep (100 %)"), "{}", subjects[1].text());
         assert!(figures::compared(&subjects[0].figures, &subjects[1].figures).contains(" × "));
+    }
+
+    #[test]
+    fn a_pooled_subject_is_measured_by_what_is_reused() {
+        let rig = Rig::new();
+        let mut subjects = [living(&rig, "(call $ok)", Lives::Pooled)];
+        measure(&mut subjects, &case::made_up().unwrap(), Duration::from_millis(1));
+        assert!(subjects[0].text().contains("an event costs what a reused instance does"));
     }
 
     #[test]

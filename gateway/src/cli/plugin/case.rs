@@ -1,4 +1,4 @@
-//! A case of a test: an event, the step's config, and what is expected of them.
+//! A case of a test: an event or a window, the plugin's config, and what is expected of them.
 
 use std::{
     fs, io,
@@ -12,30 +12,52 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
+use self::window::RawWindow;
 use super::{json::Json, unusable};
 use crate::{
     clock::Timestamp,
     event::{Event, EventId, Headers},
-    plugin::View,
+    plugin::{Role, View, Window},
     verify::Proof,
 };
 
-/// A folder with an `event.json`, and beside it `config.json` and `expected.json` where there are any.
+mod window;
+
+/// A folder with an `event.json` or a `window.json`, and beside it `config.json` and `expected.json` where there are any.
 #[derive(Debug)]
 pub(super) struct Case {
     dir: PathBuf,
-    pub(super) view: View,
+    pub(super) subject: Subject,
     /// `None`: that of the whole run.
     pub(super) config: Option<Value>,
     pub(super) expected: Option<Json>,
 }
 
+/// What a plugin is called with.
+#[derive(Debug)]
+pub(super) enum Subject {
+    Event(View),
+    /// For a `batch` plugin.
+    Window(Window),
+}
+
+impl Subject {
+    /// What a plugin that is called with it is used for.
+    pub(super) fn role(&self) -> Role {
+        match self {
+            Self::Event(_) => Role::Step,
+            Self::Window(_) => Role::Batch,
+        }
+    }
+}
+
 const EVENT: &str = "event.json";
+const WINDOW: &str = "window.json";
 const CONFIG: &str = "config.json";
 const EXPECTED: &str = "expected.json";
 
 impl Case {
-    /// Reads every folder in `dir` that has an `event.json`, in the order of their names.
+    /// Reads every folder in `dir` that has an `event.json` or a `window.json`, in the order of their names.
     ///
     /// # Errors
     /// If there is none, or one cannot be read.
@@ -47,11 +69,12 @@ impl Case {
             ))
         })?;
         let mut dirs: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        dirs.retain(|dir| dir.join(EVENT).is_file());
+        dirs.retain(|dir| dir.join(EVENT).is_file() || dir.join(WINDOW).is_file());
         dirs.sort();
         if dirs.is_empty() {
             return Err(unusable(format!(
-                "there are no cases in `{}`; a case is a folder in it with an `{EVENT}`",
+                "there are no cases in `{}`; a case is a folder in it with an `{EVENT}`, or a `{WINDOW}` for a \
+                 plugin that makes batches",
                 dir.display()
             )));
         }
@@ -59,10 +82,14 @@ impl Case {
     }
 
     fn read(dir: PathBuf) -> anyhow::Result<Self> {
-        let view = view(&dir.join(EVENT))?;
+        let subject = match read_if_there(&dir.join(WINDOW), |text| serde_json::from_str::<RawWindow>(text))?
+        {
+            Some(raw) => Subject::Window(raw.window(&dir).map_err(|why| unread(&dir.join(WINDOW), &why))?),
+            None => Subject::Event(view(&dir.join(EVENT))?),
+        };
         let config = read_if_there(&dir.join(CONFIG), |text| serde_json::from_str(text))?;
         let expected = read_if_there(&dir.join(EXPECTED), Json::parse)?;
-        Ok(Self { dir, view, config, expected })
+        Ok(Self { dir, subject, config, expected })
     }
 
     /// The folder's name.
@@ -160,16 +187,13 @@ impl Default for RawEvent {
 impl RawEvent {
     /// Files that it names lie in `dir`.
     fn event(self, dir: &Path) -> Result<Event, String> {
-        let received_at = humantime::parse_rfc3339(&self.received_at).map_err(|_| {
-            format!("`received_at` is `{}`, not a time like 2026-01-01T00:00:00Z", self.received_at)
-        })?;
         if self.attempt == 0 {
             return Err("`attempt` is 0; the first one is 1".to_owned());
         }
         Ok(Event {
             id: self.id.parse::<EventId>().map_err(|_| format!("`id` is `{}`, not a UUID", self.id))?,
             route: self.route.into(),
-            received_at: Timestamp::from(received_at),
+            received_at: moment(&self.received_at)?,
             method: Method::from_bytes(self.method.as_bytes())
                 .map_err(|_| format!("`method` is `{}`, not one of HTTP's", self.method))?,
             path: self.path,
@@ -183,6 +207,13 @@ impl RawEvent {
             proof: Proof::of_a_case(),
         })
     }
+}
+
+fn moment(received_at: &str) -> Result<Timestamp, String> {
+    let moment = humantime::parse_rfc3339(received_at);
+    moment
+        .map(Timestamp::from)
+        .map_err(|_| format!("`received_at` is `{received_at}`, not a time like 2026-01-01T00:00:00Z"))
 }
 
 fn params(raw: Map<String, Value>) -> Result<Vec<(String, String)>, String> {

@@ -37,8 +37,8 @@ struct Facts {
     size: u64,
     #[serde(flatten)]
     inspection: Inspection,
-    /// What the config would have to grant it. There is nothing yet that can be granted.
-    grants: [&'static str; 0],
+    /// What it imports and the config would have to grant.
+    grants: Vec<&'static str>,
     gateway_contract: &'static str,
     /// Why this gateway would not run it.
     refused: Option<String>,
@@ -48,6 +48,8 @@ struct Facts {
 const ROOMY: u64 = 1 << 20;
 const ROOMY_HINT: &str = "mostly a stack of Rust's usual size; `-Clink-arg=-zstack-size=32768` in \
     .cargo/config.toml makes a fresh instance much cheaper (RUSTFLAGS in the environment overrides that file)";
+
+const EMPTY: &str = "which have no files, no network, no arguments and no environment here";
 
 /// 1 if this gateway would not run it.
 ///
@@ -77,12 +79,13 @@ impl Facts {
         let bytes = fs::read(file)
             .map_err(|error| unusable(format!("failed to read `{}`: {error}", file.display())))?;
         let admitted = step::host()?.admit(&step::plugin(file));
+        let inspection = Inspection::of(&bytes);
         Ok(Self {
             file: file.to_owned(),
             sha256: hex::encode(Sha256::digest(&bytes)),
             size: bytes.len() as u64,
-            inspection: Inspection::of(&bytes),
-            grants: [],
+            grants: inspection.grants(),
+            inspection,
             gateway_contract: CONTRACT_VERSION,
             refused: admitted.err().map(|error| Chain(&error).to_string()),
         })
@@ -108,17 +111,28 @@ impl Facts {
         if inspection.memory > ROOMY && inspection.form == Form::Module {
             lines.push(("", ROOMY_HINT.to_owned()));
         }
-        lines.push(("imports", listed(inspection.imports.iter().cloned(), "nothing")));
+        let own = inspection.imports.iter().filter(|name| !inspection.wasi_imports.contains(name));
+        lines.push(("imports", listed(own.cloned(), "nothing")));
+        if !inspection.wasi_imports.is_empty() {
+            lines.push(("", format!("of WASI: {} interfaces, {EMPTY}", inspection.wasi_imports.len())));
+        }
         if !inspection.foreign_imports.is_empty() {
             lines.push(("", format!("not here: {}", listed(inspection.foreign_imports.iter().cloned(), ""))));
         }
         lines.extend([
             ("exports", listed(inspection.exports.iter().cloned(), "nothing")),
-            ("grants", listed(self.grants.iter().map(ToString::to_string), "needs none")),
+            ("grants", self.grants()),
             ("sha256", self.sha256.clone()),
             ("runs here", self.refused.as_ref().map_or("yes".to_owned(), |why| format!("no: {why}"))),
         ]);
         lines
+    }
+
+    fn grants(&self) -> String {
+        match self.grants.join(", ") {
+            none if none.is_empty() => "needs none".to_owned(),
+            names => format!("{names}: what the config does not grant is `denied` when it is called"),
+        }
     }
 
     fn contract(&self) -> String {
@@ -186,6 +200,14 @@ mod tests {
         for bytes in [&b"no wasm"[..], b"", b"\0asm\x01\0\0\0"] {
             assert!(facts(bytes).refused.is_some(), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_granted_is_told() {
+        let fields = r#"(import "sluice:plugin/kv@1.0.0" "get" (func (param i32 i32 i32)))"#;
+        let facts = facts(&Wat { fields, ..Wat::default() }.module());
+        assert_eq!(facts.grants, ["kv"]);
+        assert!(facts.text().contains("grants    kv: what the config does not grant"), "{}", facts.text());
     }
 
     #[test]

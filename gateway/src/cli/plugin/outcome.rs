@@ -4,7 +4,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::HeaderValue;
 
 use super::json::Json;
-use crate::plugin::{Answer, Call, CallError, Draft};
+use crate::{
+    event::Headers,
+    plugin::{Answer, Call, CallError, Draft, Folded},
+};
 
 /// What a plugin that refuses its config comes to.
 pub(super) fn refused(reason: &str) -> Json {
@@ -22,10 +25,47 @@ pub(super) fn of(call: &Call, expected: Option<&Json>) -> Json {
         }
         Err(error) => failed(error),
     };
-    if !call.log.is_empty() {
-        members.push(("log".to_owned(), Json::Array(call.log.iter().map(Json::text).collect())));
+    said(&call.log, &mut members);
+    Json::Object(members)
+}
+
+/// What a fold of so many items came to; bodies as [`of`] shows them.
+pub(super) fn of_fold(call: &Call<Vec<Folded>>, items: usize, expected: Option<&Json>) -> Json {
+    let mut members = match &call.answer {
+        Ok(made) => {
+            let expected = expected_messages(expected);
+            let made = made.iter().enumerate().map(|(at, made)| folded(made, items, expected.get(at)));
+            vec![member("verdict", "messages"), ("messages".to_owned(), Json::Array(made.collect()))]
+        }
+        Err(error) => failed(error),
+    };
+    said(&call.log, &mut members);
+    Json::Object(members)
+}
+
+/// Which items are in it is shown where not all are.
+fn folded(made: &Folded, of: usize, expected: Option<&Json>) -> Json {
+    let Folded { message, items } = made;
+    let mut members = Vec::new();
+    if !message.headers.is_empty() {
+        members.push(("headers".to_owned(), headers(&message.headers)));
+    }
+    members.push(body(&message.body, expected));
+    if items.len() < of {
+        let items = items.iter().map(|item| Json::Literal(item.to_string())).collect();
+        members.push(("items".to_owned(), Json::Array(items)));
     }
     Json::Object(members)
+}
+
+fn said(log: &[String], members: &mut Vec<(String, Json)>) {
+    if !log.is_empty() {
+        members.push(("log".to_owned(), Json::Array(log.iter().map(Json::text).collect())));
+    }
+}
+
+fn expected_messages(expected: Option<&Json>) -> &[Json] {
+    expected.and_then(|expected| expected.get("messages")).map_or(&[][..], Json::elements)
 }
 
 fn failed(error: &CallError) -> Vec<(String, Json)> {
@@ -41,7 +81,7 @@ fn failed(error: &CallError) -> Vec<(String, Json)> {
 }
 
 fn messages(drafts: &[Draft], expected: Option<&Json>) -> Json {
-    let expected = expected.and_then(|expected| expected.get("messages")).map_or(&[][..], Json::elements);
+    let expected = expected_messages(expected);
     let made = drafts.iter().enumerate().map(|(at, draft)| message(draft, expected.get(at)));
     Json::Array(made.collect())
 }
@@ -50,7 +90,7 @@ fn message(draft: &Draft, expected: Option<&Json>) -> Json {
     let Draft { message, attributes } = draft;
     let mut members = Vec::new();
     if !message.headers.is_empty() {
-        members.push(("headers".to_owned(), headers(draft)));
+        members.push(("headers".to_owned(), headers(&message.headers)));
     }
     members.push(body(&message.body, expected));
     if let Some(names) = &message.destinations {
@@ -67,8 +107,7 @@ fn message(draft: &Draft, expected: Option<&Json>) -> Json {
 }
 
 /// A text for a header with one value, else a list.
-fn headers(draft: &Draft) -> Json {
-    let headers = &draft.message.headers;
+fn headers(headers: &Headers) -> Json {
     let mut members: Vec<(String, Json)> = Vec::new();
     for name in headers.iter().map(|(name, _)| name.as_str()) {
         if members.iter().any(|(known, _)| known == name) {
@@ -111,7 +150,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::event::{Headers, Message};
+    use crate::event::Message;
 
     fn call(answer: Result<Answer, CallError>) -> Call {
         Call { answer, elapsed: Duration::ZERO, log: Vec::new() }

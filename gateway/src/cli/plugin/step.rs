@@ -6,10 +6,29 @@ use serde_json::Value;
 
 use super::unusable;
 use crate::{
-    config,
+    config::{self, Isolation, Pool},
     plugin::{Plugin, PluginError, PluginHost, Role},
     telemetry::Metrics,
 };
+
+/// The config's `isolation`, as a flag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Lives {
+    /// Every event has an instance of its own.
+    #[default]
+    Event,
+    /// Instances are kept, as `isolation = "pooled"` does.
+    Pooled,
+}
+
+impl Lives {
+    fn isolation(self) -> Isolation {
+        match self {
+            Self::Event => Isolation::Event,
+            Self::Pooled => Isolation::Pooled(Pool::default()),
+        }
+    }
+}
 
 /// Starts an engine like the gateway's that keeps nothing on disk.
 ///
@@ -19,12 +38,18 @@ pub(super) fn host() -> anyhow::Result<PluginHost> {
     Ok(PluginHost::without_cache(&Metrics::new())?)
 }
 
-/// Loads a plugin from a file, under the name of the file.
+/// Loads a plugin from a file, under the name of the file, to be used like this.
 ///
 /// # Errors
 /// As [`PluginHost::load`].
-pub(super) fn load(host: &PluginHost, file: &Path, config: &Value) -> Result<Arc<Plugin>, PluginError> {
-    host.load(&plugin(file), config, Role::Step)
+pub(super) fn load(
+    host: &PluginHost,
+    file: &Path,
+    lives: Lives,
+    config: &Value,
+    role: Role,
+) -> Result<Arc<Plugin>, PluginError> {
+    host.load(&config::Plugin { isolation: lives.isolation(), ..plugin(file) }, config, role)
 }
 
 /// What a gateway's config would say of the plugin in a file.

@@ -10,10 +10,18 @@ use std::{
 use anyhow::anyhow;
 use serde_json::Value;
 
-use super::{build, case::Case, diff::diff, json::Json, outcome, step, unusable};
+use super::{
+    build,
+    case::{Case, Subject},
+    diff::diff,
+    json::Json,
+    outcome,
+    step::{self, Lives},
+    unusable,
+};
 use crate::{
     cli::output::{print, printable},
-    plugin::{Plugin, PluginError, PluginHost, block_on},
+    plugin::{Plugin, PluginError, PluginHost, Role, block_on},
     telemetry::Chain,
 };
 
@@ -29,6 +37,9 @@ pub struct TestArgs {
     /// The step's config for cases that have no `config.json`: JSON in braces, or a file of JSON or TOML.
     #[arg(long, value_name = "FILE|JSON")]
     config: Option<String>,
+    /// As the config's `isolation`: whether every case has an instance of its own, or instances are kept.
+    #[arg(long, value_enum, default_value_t)]
+    isolation: Lives,
     /// Write what comes of the cases into their `expected.json`.
     #[arg(long)]
     update: bool,
@@ -41,7 +52,8 @@ pub struct TestArgs {
 pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let cases = Case::all(&cases_dir(args)?)?;
     let config = step::config(args.config.as_deref())?;
-    let mut bench = Bench { file: file(&args.plugin)?, host: step::host()?, loaded: HashMap::new() };
+    let file = file(&args.plugin)?;
+    let mut bench = Bench { file, lives: args.isolation, host: step::host()?, loaded: HashMap::new() };
     let mut tally = Tally::default();
     for case in &cases {
         let made = bench.run(case, case.config.as_ref().unwrap_or(&config))?;
@@ -78,9 +90,10 @@ fn file(plugin: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The plugin under test, loaded once for each config.
+/// The plugin under test, loaded once for each config and use.
 struct Bench {
     file: PathBuf,
+    lives: Lives,
     host: PluginHost,
     loaded: HashMap<String, Loaded>,
 }
@@ -90,18 +103,25 @@ type Loaded = Result<Arc<Plugin>, String>;
 
 impl Bench {
     fn run(&mut self, case: &Case, config: &Value) -> anyhow::Result<Json> {
-        Ok(match self.load(config)? {
-            Ok(plugin) => outcome::of(&block_on(plugin.call(&case.view)), case.expected.as_ref()),
+        Ok(match self.load(config, case.subject.role())? {
+            Ok(plugin) => match &case.subject {
+                Subject::Event(view) => outcome::of(&block_on(plugin.call(view)), case.expected.as_ref()),
+                Subject::Window(window) => outcome::of_fold(
+                    &block_on(plugin.fold(window)),
+                    window.items.len(),
+                    case.expected.as_ref(),
+                ),
+            },
             Err(reason) => outcome::refused(&reason),
         })
     }
 
-    fn load(&mut self, config: &Value) -> anyhow::Result<Loaded> {
-        let key = config.to_string();
+    fn load(&mut self, config: &Value, role: Role) -> anyhow::Result<Loaded> {
+        let key = format!("{role:?} {config}");
         if let Some(loaded) = self.loaded.get(&key) {
             return Ok(loaded.clone());
         }
-        let loaded = match step::load(&self.host, &self.file, config) {
+        let loaded = match step::load(&self.host, &self.file, self.lives, config, role) {
             Ok(plugin) => Ok(plugin),
             Err(PluginError::Config { reason, .. }) => Err(reason),
             Err(error @ PluginError::Read { .. }) => return Err(unusable(Chain(&error).to_string())),
@@ -176,7 +196,7 @@ mod tests {
         let plugin = dir.path().join("guest.wasm");
         fs::write(&plugin, fixtures::filter("(call $drop)")).unwrap();
         let cases = Some(dir.path().join("cases"));
-        (dir, TestArgs { plugin, cases, config: None, update: false })
+        (dir, TestArgs { plugin, cases, config: None, isolation: Lives::Event, update: false })
     }
 
     fn code(args: &TestArgs) -> ExitCode {

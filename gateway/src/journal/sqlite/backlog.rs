@@ -185,5 +185,5 @@ fn bury(shared: &Shared, key: DeliveryKey, now: Timestamp) {
     tracing::error!(event = %key.event, destination = %key.destination, reason, "delivery given up");
     let trail = vec![TrailEntry::Failed { at: now, reason: reason.clone() }];
     let state = Some(DeliveryState::Dead { at: now, reason });
-    shared.push_attempt(DeliveryAttempt { key, trail, attempts: 0, state });
+    shared.push_attempt(DeliveryAttempt { key, trail, attempts: 0, batch: None, state });
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     event::EventId,
-    journal::{Appended, Delivery, DeliveryKey, DeliveryState, Ending, EventState},
+    journal::{Appended, BatchTag, Delivery, DeliveryKey, DeliveryState, Ending, EventState},
 };
 
 /// The statements of the happy path, prepared once.
@@ -95,6 +95,7 @@ impl Group<'_, '_> {
             Op::Attempt(attempt) => self.attempt(attempt).map(|()| Answer::Nothing),
             Op::Replay { id, now, .. } => self.replay(*id, *now).map(Answer::Replayed),
             Op::ReplayDead { page, .. } => self.replay_dead(page).map(Answer::ReplayedDead),
+            Op::Value(op) => self.change_value(op),
             Op::Flush(_) => Ok(Answer::Nothing),
         }
     }
@@ -194,7 +195,8 @@ impl Group<'_, '_> {
         let destination = self.shared.names.intern(self.conn, &delivery.key.destination)?;
         let route = self.shared.names.intern(self.conn, &delivery.route)?;
         let (state, at, reason) = delivery_columns(&delivery.state);
-        let (head, body) = (record::encode_message(&delivery.message), &delivery.message.body);
+        let (head, body) =
+            (record::encode_message(&delivery.message, delivery.batch), &delivery.message.body);
         let crc = record::checksum(&head, body);
         let body = (*body != lease.body).then_some(&body[..]);
         let mut insert = self.conn.prepare_cached(
@@ -266,10 +268,30 @@ impl Group<'_, '_> {
                         "UPDATE delivery SET state = ?2, at = ?3, attempts = ?4, reason = ?5 WHERE id = ?1",
                     )?
                     .execute(params![row.id, state, at, made.attempts, reason])?;
+                if row.is_batched || made.batch.is_some() {
+                    self.retag(row.id, made.batch)?;
+                }
                 self.count_delivery(&made.key.destination, state, 1);
             }
         }
         self.conclude(row.seq)
+    }
+
+    /// Notes which batch a delivery waits for now. What is damaged stays so, and is found when it is read.
+    fn retag(&self, row: i64, batch: Option<BatchTag>) -> rusqlite::Result<()> {
+        let mut select = self.conn.prepare_cached(
+            "SELECT d.head, coalesce(d.body, (SELECT e.body FROM event e WHERE e.seq = d.seq), x''), d.crc
+             FROM delivery d WHERE d.id = ?1",
+        )?;
+        let retagged = select.query_row([row], |row| {
+            let (head, body) = (row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
+            let is_intact = record::checksum(head, body) == row.get::<_, i64>(2)?;
+            let new = record::retag_message(head, batch).filter(|new| is_intact && new != head);
+            Ok(new.map(|new| (record::checksum(&new, body), new)))
+        })?;
+        let Some((crc, head)) = retagged else { return Ok(()) };
+        let mut update = self.conn.prepare_cached("UPDATE delivery SET crc = ?2, head = ?3 WHERE id = ?1")?;
+        update.execute(params![row, crc, head]).map(drop)
     }
 
     /// Ends the event once nothing of it waits any more.
@@ -325,11 +347,11 @@ impl Group<'_, '_> {
     fn find_delivery(&self, key: &DeliveryKey) -> rusqlite::Result<Option<DeliveryRow>> {
         let Some(destination) = self.shared.names.number(&key.destination) else { return Ok(None) };
         let mut select = self.conn.prepare_cached(
-            "SELECT d.id, d.seq, d.state FROM event e JOIN delivery d ON d.seq = e.seq
+            "SELECT d.id, d.seq, d.state, substr(d.head, 1, 1) = x'02' FROM event e JOIN delivery d ON d.seq = e.seq
              WHERE e.id = ?1 AND d.destination = ?2 AND d.idx = ?3",
         )?;
         let row = select.query_row(params![key.event.as_bytes(), destination, key.index], |row| {
-            Ok(DeliveryRow { id: row.get(0)?, seq: row.get(1)?, state: row.get(2)? })
+            Ok(DeliveryRow { id: row.get(0)?, seq: row.get(1)?, state: row.get(2)?, is_batched: row.get(3)? })
         });
         row.optional()
     }
@@ -347,6 +369,8 @@ struct DeliveryRow {
     id: i64,
     seq: i64,
     state: i64,
+    /// Whether its head names a batch.
+    is_batched: bool,
 }
 
 /// A delivery's state as its columns `state`, `at` and `reason`.

@@ -10,8 +10,8 @@ use crate::journal::JournalError;
 /// Up to this size the whole file is checked at every start (about 100 ms). Beyond it the tables that decide what
 /// is still to be done are, and bodies are left to the checksum of each row, verified whenever one is read.
 const CHECKED_WHOLE: u64 = 64 << 20;
-/// Everything but `event`, whose rows carry checksums, and `outcome` and `dedupe`, which are large and decide
-/// nothing that a run-time check would not find.
+/// Everything but `event`, whose rows carry checksums, and `outcome`, `dedupe` and `kv`, which are large and decide
+/// nothing that a run-time check would not find. `kv_space` goes with `kv`.
 const NARROW: [&str; 5] = ["meta", "name", "delivery", "redo", "seen"];
 
 /// Checks what can be checked within a second, whatever the size.

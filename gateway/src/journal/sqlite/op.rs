@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{dedupe, feed::Lease, status::Refusal};
+use super::{dedupe, feed::Lease, kv::KvOp, status::Refusal};
 use crate::{
     clock::Timestamp,
     event::{Event, EventId},
-    journal::{Appended, DeadFilter, DeliveryAttempt, Ending, TrailEntry},
+    journal::{Appended, DeadFilter, DeliveryAttempt, Ending, KvError, TrailEntry},
 };
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -26,6 +26,8 @@ pub(super) enum Op {
         page: DeadPage,
         reply: Reply<DeadPage>,
     },
+    /// Changes a plugin's value.
+    Value(KvOp),
     /// Answered once everything before it has been written.
     Flush(Reply<()>),
 }
@@ -77,21 +79,39 @@ pub(super) enum Answer {
     Appended(Appended),
     Replayed(bool),
     ReplayedDead(DeadPage),
+    Changed(Result<i64, KvError>),
 }
 
 impl Op {
     /// Whether somebody waits for it. The others may ride in a later group.
     pub(super) fn is_urgent(&self) -> bool {
         match self {
-            Self::Append(_) | Self::Replay { .. } | Self::ReplayDead { .. } | Self::Flush(_) => true,
+            Self::Append(_)
+            | Self::Replay { .. }
+            | Self::ReplayDead { .. }
+            | Self::Value(_)
+            | Self::Flush(_) => true,
             Self::Settle(_) | Self::Attempt(_) => false,
+        }
+    }
+
+    /// Whether it brings in something new, and so is refused while there is no room.
+    pub(super) fn needs_room(&self) -> bool {
+        match self {
+            Self::Append(_) => true,
+            Self::Value(op) => op.grows(),
+            Self::Settle(_)
+            | Self::Attempt(_)
+            | Self::Replay { .. }
+            | Self::ReplayDead { .. }
+            | Self::Flush(_) => false,
         }
     }
 
     /// Whether it may change which deliveries wait.
     pub(super) fn touches_deliveries(&self) -> bool {
         match self {
-            Self::Append(_) | Self::Flush(_) => false,
+            Self::Append(_) | Self::Value(_) | Self::Flush(_) => false,
             Self::Settle(settle) => {
                 settle.lease.again
                     || matches!(&settle.ending, Ending::Delivered { unfinished } if !unfinished.is_empty())
@@ -108,6 +128,7 @@ impl Op {
             Self::Settle(settle) => ROW + settle.trail.len() + unfinished_size(&settle.ending),
             Self::Attempt(attempt) => ROW + attempt.trail.len(),
             Self::Replay { .. } | Self::ReplayDead { .. } => ROW,
+            Self::Value(op) => ROW + op.size(),
             Self::Flush(_) => 0,
         }
     }
@@ -118,6 +139,7 @@ impl Op {
             (Self::Append(append), Answer::Appended(appended)) => drop(append.reply.send(Ok(appended))),
             (Self::Replay { reply, .. }, Answer::Replayed(found)) => drop(reply.send(Ok(found))),
             (Self::ReplayDead { reply, .. }, Answer::ReplayedDead(page)) => drop(reply.send(Ok(page))),
+            (Self::Value(op), Answer::Changed(made)) => drop(op.reply.send(Ok(made))),
             (Self::Flush(reply), _) => drop(reply.send(Ok(()))),
             _ => {}
         }
@@ -128,6 +150,7 @@ impl Op {
             Self::Append(append) => drop(append.reply.send(Err(refusal))),
             Self::Replay { reply, .. } => drop(reply.send(Err(refusal))),
             Self::ReplayDead { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Value(op) => drop(op.reply.send(Err(refusal))),
             Self::Flush(reply) => drop(reply.send(Err(refusal))),
             Self::Settle(_) | Self::Attempt(_) => {}
         }

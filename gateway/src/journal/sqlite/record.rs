@@ -3,8 +3,9 @@
 //! ```text
 //! event    version:u8 passed method:text path:text query:text? event-type:text? delivery-id:text?
 //!          params:u16 × (name:text value:text) headers:rest
-//! message  version:u8 key:text? destinations:u16? × text headers:rest
+//! message  version:u8 batch key:text? destinations:u16? × text headers:rest
 //! passed   [u8; 8]                         in version 2 only: which filters at the edge it passed
+//! batch    id:[u8; 16] members:u32 place:u32   in version 2 only: a delivery that waits for others
 //! text     length:u32 UTF-8            ?  present:u8, then the thing itself
 //! ```
 //! Integers are little-endian; headers are as [`Headers::encode`] writes them.
@@ -12,9 +13,14 @@
 use bytes::Bytes;
 use http::Method;
 
-use crate::event::{Event, Headers, Message, Passed};
+use crate::{
+    event::{Event, Headers, Message, Passed},
+    journal::BatchTag,
+};
 
 const VERSION: u8 = 1;
+/// Of a message that waits to be delivered in a batch.
+const BATCHED: u8 = 2;
 /// Of an event that passed filters at the edge.
 const PASSED: u8 = 2;
 
@@ -77,9 +83,9 @@ pub(super) fn decode_event(bytes: &[u8]) -> Option<Head> {
 }
 
 /// Everything of a message but its body.
-pub(super) fn encode_message(message: &Message) -> Vec<u8> {
+pub(super) fn encode_message(message: &Message, batch: Option<BatchTag>) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + message.headers.len() * 48);
-    out.push(VERSION);
+    put_batch(&mut out, batch);
     put_optional(&mut out, message.key.as_deref());
     out.push(message.destinations.is_some().into());
     if let Some(destinations) = &message.destinations {
@@ -91,14 +97,32 @@ pub(super) fn encode_message(message: &Message) -> Vec<u8> {
 }
 
 /// Reads what [`encode_message`] wrote; `None` if the bytes are not that.
-pub(super) fn decode_message(bytes: &[u8], body: Bytes) -> Option<Message> {
-    let mut input = Input::new(bytes)?;
-    Some(Message {
+pub(super) fn decode_message(bytes: &[u8], body: Bytes) -> Option<(Message, Option<BatchTag>)> {
+    let (batch, mut input) = Input::batched(bytes)?;
+    let message = Message {
         key: input.optional(Input::text)?,
         destinations: input.optional(|input| input.list(Input::text))?,
         headers: Headers::decode(input.0)?,
         body,
-    })
+    };
+    Some((message, batch))
+}
+
+/// What [`encode_message`] wrote, for another batch or for none; `None` if the bytes are not that.
+pub(super) fn retag_message(bytes: &[u8], batch: Option<BatchTag>) -> Option<Vec<u8>> {
+    let (_, Input(rest)) = Input::batched(bytes)?;
+    let mut out = Vec::with_capacity(rest.len() + 32);
+    put_batch(&mut out, batch);
+    out.extend_from_slice(rest);
+    Some(out)
+}
+
+fn put_batch(out: &mut Vec<u8>, batch: Option<BatchTag>) {
+    let Some(BatchTag { id, members, place }) = batch else { return out.push(VERSION) };
+    out.push(BATCHED);
+    out.extend_from_slice(&id);
+    out.extend_from_slice(&members.to_le_bytes());
+    out.extend_from_slice(&place.to_le_bytes());
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -117,11 +141,6 @@ fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        let (&version, rest) = bytes.split_first()?;
-        (version == VERSION).then_some(Self(rest))
-    }
-
     /// An event and the filters that it passed.
     fn passed(bytes: &'a [u8]) -> Option<(Option<Passed>, Self)> {
         let (&version, mut rest) = bytes.split_first()?;
@@ -133,8 +152,28 @@ impl<'a> Input<'a> {
         Some((passed, Self(rest)))
     }
 
+    /// A message and the batch that it waits for.
+    fn batched(bytes: &'a [u8]) -> Option<(Option<BatchTag>, Self)> {
+        let (&version, rest) = bytes.split_first()?;
+        let mut input = Self(rest);
+        let batch = match version {
+            VERSION => None,
+            BATCHED => Some(BatchTag {
+                id: input.0.split_off(..16)?.try_into().ok()?,
+                members: input.number()?,
+                place: input.number()?,
+            }),
+            _ => return None,
+        };
+        Some((batch, input))
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.0.split_off(..4)?.try_into().ok()?))
+    }
+
     fn text(&mut self) -> Option<String> {
-        let len = u32::from_le_bytes(self.0.split_off(..4)?.try_into().ok()?);
+        let len = self.number()?;
         let bytes = self.0.split_off(..len as usize)?;
         str::from_utf8(bytes).ok().map(str::to_owned)
     }
@@ -185,12 +224,25 @@ mod tests {
     #[test]
     fn message_survives_encoding() {
         let message = message();
-        assert_eq!(decode_message(&encode_message(&message), message.body.clone()), Some(message));
+        let body = message.body.clone();
+        assert_eq!(decode_message(&encode_message(&message, None), body), Some((message, None)));
+    }
+
+    #[test]
+    fn batch_of_a_message_is_kept_replaced_and_taken_away() {
+        let (message, body) = (message(), message().body);
+        let tag = |place| Some(BatchTag { id: [7; 16], members: 3, place });
+        let first = encode_message(&message, tag(1));
+        assert_eq!(decode_message(&first, body.clone()), Some((message.clone(), tag(1))));
+        let second = retag_message(&first, tag(2)).unwrap();
+        assert_eq!(second, encode_message(&message, tag(2)));
+        assert_eq!(retag_message(&second, None), Some(encode_message(&message, None)));
+        assert_eq!(retag_message(&second[..20], None), None);
     }
 
     #[test]
     fn truncated_message_is_not_decoded() {
-        let bytes = encode_message(&message());
+        let bytes = encode_message(&message(), None);
         // The cut right before the headers leaves a whole message without headers.
         let bare = bytes.len() - (2 + "content-type".len() + 4 + "text/plain".len());
         for cut in (0..bytes.len()).filter(|cut| *cut != bare) {

@@ -1,4 +1,5 @@
-//! Forgets finished events: those older than `retain`, and the oldest of all where `max_size` is reached.
+//! Forgets finished events: those older than `retain`, and the oldest of all where `max_size` is reached. And
+//! plugins' values whose time is up.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use rusqlite::{Connection, params};
 use super::{
     Shared,
     failure::Failure,
+    kv,
     schema::PAGE_SIZE,
     stored::{self, state_number},
 };
@@ -78,11 +80,13 @@ impl Retention {
         std::mem::take(&mut self.pace)
     }
 
-    /// One slice: deletes what has been finished for longer than `retain`, then gives back free pages.
+    /// One slice: deletes what has been finished for longer than `retain` and values whose time is up, then gives
+    /// back free pages.
     pub(super) fn run(&mut self, conn: &Connection, shared: &Shared, now: Timestamp) -> Result<(), Failure> {
         let deleted;
         (deleted, self.cursor) = sweep(conn, shared, self.cursor, now.saturating_sub(self.retain))?;
-        self.busy = deleted > 0 || self.cursor > 0 || give_back(conn)?;
+        let expired = kv::forget_expired(conn, now)?;
+        self.busy = deleted > 0 || self.cursor > 0 || expired || give_back(conn)?;
         Ok(())
     }
 

@@ -10,7 +10,9 @@ use crate::journal::JournalError;
 /// Marks the file as a journal of Sluice (`slce`), in SQLite's `application_id`.
 pub(super) const APPLICATION_ID: i32 = 0x736c_6365;
 /// The layout below, in SQLite's `user_version`. A newer one is refused.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
+/// The first layout, without [`VALUES`]: it is brought up to date when it is opened.
+const FORMAT_WITHOUT_VALUES: i64 = 1;
 /// A group dirties the last page of every tree it appends to, and writes each of them whole. Side by side with
 /// 32 KiB, accepting alone, 8 KiB pages took half the memory and no more CPU for events of 1 and of 10 KiB.
 pub(super) const PAGE_SIZE: u32 = 8 * 1024;
@@ -56,6 +58,29 @@ CREATE TABLE dedupe (key BLOB PRIMARY KEY, id BLOB NOT NULL, expires INTEGER NOT
     STRICT, WITHOUT ROWID;
 ";
 
+/// What plugins keep. `kv_space` has a row for each plugin on each route; its `bytes` are those of its keys and values.
+/// The index is for what is to go.
+const VALUES: &str = "
+CREATE TABLE kv_space (
+    id INTEGER PRIMARY KEY, plugin TEXT NOT NULL, route TEXT NOT NULL, bytes INTEGER NOT NULL,
+    UNIQUE (plugin, route)
+) STRICT;
+CREATE TABLE kv (
+    id INTEGER PRIMARY KEY, space INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expires INTEGER,
+    UNIQUE (space, key)
+) STRICT;
+CREATE INDEX kv_expires ON kv (expires, space) WHERE expires IS NOT NULL;
+CREATE TRIGGER kv_added AFTER INSERT ON kv BEGIN
+    UPDATE kv_space SET bytes = bytes + length(CAST(new.key AS BLOB)) + length(new.value) WHERE id = new.space;
+END;
+CREATE TRIGGER kv_changed AFTER UPDATE OF value ON kv BEGIN
+    UPDATE kv_space SET bytes = bytes + length(new.value) - length(old.value) WHERE id = new.space;
+END;
+CREATE TRIGGER kv_removed AFTER DELETE ON kv BEGIN
+    UPDATE kv_space SET bytes = bytes - length(CAST(old.key AS BLOB)) - length(old.value) WHERE id = old.space;
+END;
+";
+
 /// How large one connection's page cache may grow, in KiB.
 #[derive(Clone, Copy)]
 pub(super) enum Cache {
@@ -68,14 +93,18 @@ pub(super) enum Cache {
 pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
     let exists = inspect_header(path)?;
     let conn = connect(path, Cache::Writer).map_err(|e| refuse(path, e))?;
-    // A crash while a database was being laid out leaves a header that SQLite takes back.
-    let laid_out = exists && format(&conn).map_err(|e| refuse(path, e))? == FORMAT;
-    if laid_out {
-        integrity::check(&conn, path)?;
-    } else {
-        create(&conn).map_err(|e| refuse(path, e))?;
+    // A crash while a database was being laid out leaves a header that SQLite takes back. One while it was brought up
+    // to date leaves the new format in the log, and the old one in the header.
+    let format = if exists { format(&conn).map_err(|e| refuse(path, e))? } else { 0 };
+    match format {
+        0 => create(&conn).map_err(|e| refuse(path, e))?,
+        ..=FORMAT => integrity::check(&conn, path)?,
+        newer => return Err(unreadable(path, newer)),
     }
     configure_writer(&conn).map_err(|e| refuse(path, e))?;
+    if format == FORMAT_WITHOUT_VALUES {
+        bring_up_to_date(&conn).map_err(|e| refuse(path, e))?;
+    }
     Ok(conn)
 }
 
@@ -102,8 +131,19 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_SIZE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA synchronous = FULL;
          BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};
-         {TABLES} COMMIT;"
+         {TABLES} {VALUES} COMMIT;"
     ))
+}
+
+/// Brings a database of the first format up to date in one transaction: a crash leaves it as it was or as it is to
+/// be. From then on older versions refuse it, which they tell by the header: so the log goes into the file.
+fn bring_up_to_date(conn: &Connection) -> rusqlite::Result<()> {
+    add_values(conn)?;
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+pub(super) fn add_values(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(&format!("BEGIN IMMEDIATE; PRAGMA user_version = {FORMAT}; {VALUES} COMMIT;"))
 }
 
 fn format(conn: &Connection) -> rusqlite::Result<i64> {
@@ -133,10 +173,14 @@ fn inspect_header(path: &Path) -> Result<bool, JournalError> {
     if application != APPLICATION_ID {
         return Err(integrity::damaged(path, "it is a database of another program"));
     }
-    if format != FORMAT {
-        return Err(JournalError::Format { path: path.to_owned(), found: format, supported: FORMAT });
+    if !(FORMAT_WITHOUT_VALUES..=FORMAT).contains(&format) {
+        return Err(unreadable(path, format));
     }
     Ok(true)
+}
+
+fn unreadable(path: &Path, found: i64) -> JournalError {
+    JournalError::Format { path: path.to_owned(), found, supported: FORMAT }
 }
 
 /// The first 100 bytes, fewer where the file is shorter; `None` where there is no file or nothing in it.

@@ -73,7 +73,7 @@ pub(super) fn delivery(row: &Row<'_>, names: &Names) -> rusqlite::Result<Result<
     let message = intact.then(|| record::decode_message(head, Bytes::copy_from_slice(body))).flatten();
     let (route, attempts) = (names.name(row.get(3)?), row.get(4)?);
     Ok(match message {
-        Some(message) => Ok(Delivery { key, route, message, attempts, state }),
+        Some((message, batch)) => Ok(Delivery { key, route, message, attempts, batch, state }),
         None => Err(key),
     })
 }

@@ -1,6 +1,9 @@
 //! The engine through its trait, as the other stages see it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
@@ -12,8 +15,8 @@ use crate::{
     config,
     event::{Event, EventId, Headers, Message},
     journal::{
-        Appended, Claim, Delivery, DeliveryAttempt, DeliveryKey, DeliveryState, Due, Ending, EventState,
-        Journal, JournalError, Settlement, TrailEntry,
+        Appended, BatchTag, Claim, Delivery, DeliveryAttempt, DeliveryKey, DeliveryState, Due, Ending,
+        EventState, Journal, JournalError, Settlement, TrailEntry,
     },
     verify::Proof,
 };
@@ -29,6 +32,10 @@ mod replay;
 mod history;
 
 mod retention;
+
+mod kv;
+
+mod formats;
 
 mod trouble;
 
@@ -70,10 +77,18 @@ impl Bench {
         self.clock.now()
     }
 
-    /// Ends the journal as a crash would and opens it again.
+    /// Ends the journal as a crash would and opens it again. A command that another test is just starting may hold a
+    /// copy of the lock until it runs.
     fn crash(&mut self) {
         self.journal = None;
-        self.journal = Some(self.open().unwrap());
+        let patience = Instant::now() + Duration::from_secs(10);
+        let reopened = loop {
+            match self.open() {
+                Err(JournalError::Locked { .. }) if Instant::now() < patience => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
+        self.journal = Some(reopened);
     }
 
     fn open(&self) -> Result<Arc<SqliteJournal>, JournalError> {
@@ -140,9 +155,15 @@ impl Bench {
     }
 
     fn attempted(&self, delivery: &Delivery, state: Option<DeliveryState>) {
+        self.attempted_in(None, delivery, state);
+    }
+
+    /// `batch` is the one that it waits for from now on.
+    fn attempted_in(&self, batch: Option<BatchTag>, delivery: &Delivery, state: Option<DeliveryState>) {
         let trail = vec![attempt(self.now(), delivery.attempts + 1)];
         let attempts = delivery.attempts + 1;
-        self.journal().settle_delivery(DeliveryAttempt { key: delivery.key.clone(), trail, attempts, state });
+        let key = delivery.key.clone();
+        self.journal().settle_delivery(DeliveryAttempt { key, trail, attempts, batch, state });
     }
 
     async fn state(&self, id: EventId) -> EventState {
@@ -185,7 +206,7 @@ fn delivery(event: &Event, destination: &str, state: DeliveryState) -> Delivery 
     let mut headers = Headers::default();
     headers.append(HeaderName::from_static("content-type"), HeaderValue::from_static("text/plain"));
     let message = Message { headers, body: event.body.clone(), destinations: None, key: Some("k".into()) };
-    Delivery { key, route: event.route.clone(), message, attempts: 1, state }
+    Delivery { key, route: event.route.clone(), message, attempts: 1, batch: None, state }
 }
 
 fn step(at: Timestamp) -> TrailEntry {
@@ -205,6 +226,7 @@ fn attempt(at: Timestamp, number: u32) -> TrailEntry {
         error: None,
         answer: Some("busy \"now\"\n".into()),
         next: None,
+        batch: None,
     }
 }
 

@@ -95,15 +95,15 @@ impl Writer<'_> {
         self.shared.feed.pause(self.retained.len() >= RETAINED_MAX);
     }
 
-    /// Refuses appends while there is no room for them.
+    /// Refuses what is new while there is no room for it.
     fn admit(&mut self, ops: Vec<Op>) -> Vec<Op> {
         let Some(refusal) = self.no_room() else { return ops };
-        let (appends, others): (Vec<_>, Vec<_>) = ops.into_iter().partition(|op| matches!(op, Op::Append(_)));
-        self.refuse(appends, &refusal);
+        let (new, others): (Vec<_>, Vec<_>) = ops.into_iter().partition(Op::needs_room);
+        self.refuse(new, &refusal);
         others
     }
 
-    /// Why nothing more may be appended, if so; looks for room at times.
+    /// Why nothing new may be written, if so; looks for room at times.
     fn no_room(&mut self) -> Option<Refusal> {
         match self.retention.make_room(self.conn, &self.shared) {
             Ok(None) => {}

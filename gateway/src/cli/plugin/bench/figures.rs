@@ -25,15 +25,16 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Adds a round. `faults` are those of all its probes.
-    pub(super) fn add(&mut self, probes: &[Probe], faults: Option<u64>, reused: Vec<Duration>) {
+    /// Adds a round. `faults` are those of all its probes. What is `pooled` is compared by what is reused.
+    pub(super) fn add(&mut self, probes: &[Probe], faults: Option<u64>, reused: Vec<Duration>, pooled: bool) {
         let events: Vec<_> = probes.iter().map(|probe| nanos(probe.start + probe.call + probe.end)).collect();
         self.start.extend(probes.iter().map(|probe| nanos(probe.start)));
         self.call.extend(probes.iter().map(|probe| nanos(probe.call)));
         self.end.extend(probes.iter().map(|probe| nanos(probe.end)));
         // The first call of an instance pays for what is fresh in it.
-        self.reused.extend(reused.into_iter().skip(1).map(nanos));
-        self.rounds.push(share(&events, 50));
+        let reused: Vec<_> = reused.into_iter().skip(1).map(nanos).collect();
+        self.rounds.push(share(if pooled { &reused } else { &events }, 50));
+        self.reused.extend(reused);
         self.event.extend(events);
         for probe in probes {
             *self.outcomes.entry(outcome(&probe.answer)).or_default() += 1;
@@ -176,7 +177,12 @@ mod tests {
     #[test]
     fn a_table_has_a_row_for_each_part_of_an_event() {
         let mut figures = Figures::default();
-        figures.add(&[probe(2), probe(4)], Some(3), vec![Duration::from_micros(9), Duration::from_micros(1)]);
+        figures.add(
+            &[probe(2), probe(4)],
+            Some(3),
+            vec![Duration::from_micros(9), Duration::from_micros(1)],
+            false,
+        );
         assert_eq!(
             figures.table(),
             "µs               p50  p99  mean\n\
@@ -196,8 +202,8 @@ mod tests {
     fn two_are_compared_round_by_round() {
         let (mut one, mut other) = (Figures::default(), Figures::default());
         for noise in [1, 10, 100] {
-            one.add(&[probe(2 * noise - 1)], None, Vec::new());
-            other.add(&[probe(noise - 1)], None, Vec::new());
+            one.add(&[probe(2 * noise - 1)], None, Vec::new(), false);
+            other.add(&[probe(noise - 1)], None, Vec::new(), false);
         }
         assert!(compared(&one, &other).starts_with("the first costs 2.00 × "), "{}", compared(&one, &other));
     }

@@ -44,6 +44,25 @@ async fn delivery_in_hand_is_not_handed_out_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn batch_that_a_delivery_waits_for_outlives_a_crash_and_is_forgotten_with_its_end() {
+    let mut bench = Bench::new();
+    bench.leave_unfinished(1, &[("a", bench.waiting(HOUR))]).await;
+    bench.clock.advance(HOUR);
+    let first = bench.due("a").await.deliveries.remove(0);
+    assert_eq!(first.batch, None);
+    let batch = Some(BatchTag { id: [9; 16], members: 2, place: 1 });
+    bench.attempted_in(batch, &first, Some(bench.waiting(HOUR)));
+    bench.state(first.key.event).await;
+    bench.crash();
+    bench.clock.advance(HOUR);
+    let second = bench.due("a").await.deliveries.remove(0);
+    assert_eq!((second.batch, &second.message), (batch, &first.message));
+    bench.attempted(&second, Some(bench.waiting(HOUR)));
+    bench.clock.advance(HOUR);
+    assert_eq!(bench.due("a").await.deliveries[0].batch, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn longest_due_goes_first_and_the_rest_is_announced() {
     let bench = Bench::new();
     let late = bench.leave_unfinished(1, &[("a", bench.waiting(2 * HOUR))]).await;

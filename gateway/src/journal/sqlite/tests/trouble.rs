@@ -59,7 +59,7 @@ async fn database_of_another_program_is_refused() {
 async fn newer_format_is_refused() {
     let mut bench = Bench::new();
     let error = refusal(&mut bench, |path| overwrite(path, 60, &99_i32.to_be_bytes())).await;
-    assert!(matches!(error, JournalError::Format { found: 99, supported: 1, .. }), "{error:?}");
+    assert!(matches!(error, JournalError::Format { found: 99, supported: 2, .. }), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,11 +174,11 @@ async fn no_delivery_is_handed_out_while_settlements_pile_up() {
 }
 
 /// A small file system of its own, unmounted when dropped.
-struct SmallDisk(TempDir);
+pub(super) struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// `None`, with a notice, where mounting is not allowed.
-    fn mount(mib: u32) -> Option<Self> {
+    pub(super) fn mount(mib: u32) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let options = format!("size={mib}m");
         let mounted = Command::new("mount")
@@ -190,6 +190,10 @@ impl SmallDisk {
         }
         println!("left out: needs to mount a tmpfs, which only root may do");
         None
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 

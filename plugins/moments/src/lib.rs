@@ -1,9 +1,9 @@
-//! Moments as text.
+//! Moments as text, for the plugins that write some.
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A moment as RFC 3339 has it, in UTC and to the millisecond. `ms` are since the Unix epoch.
-pub(crate) fn rfc3339(ms: u64) -> String {
+pub fn rfc3339(ms: u64) -> String {
     let (year, month, day) = date(ms / DAY_MS);
     let of_day = ms % DAY_MS;
     let (seconds, millis) = (of_day / 1000, of_day % 1000);
