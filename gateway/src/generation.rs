@@ -205,39 +205,36 @@ impl Loaded {
         before: Option<&Arc<LiveRoute>>,
     ) -> Result<Self, Vec<UseError>> {
         let Supplies { plugins, metrics, .. } = supplies;
-        let waits = matches!(&route.verify, config::Verify::Plugin(proof) if !proof.plugin.grants.is_empty());
+        let (name, proof, batch) = (&route.name, proof(&route.verify), route.batch.as_ref());
+        let waits = proof.is_some_and(|proof| !proof.plugin.grants.is_empty());
         let doorstep = Doorstep::carry_over(before.map(|before| &before.doorstep), waits);
-        let prover = prover(route, supplies, &doorstep, before);
-        let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
-        let batch = route.batch.as_ref().map(|batch| {
-            let loaded = Batcher::load(&route.name, batch, plugins, metrics);
-            loaded.map_err(|source| UseError::new(route, &batch.plugin, Use::Batch, source))
+        let earlier = before.and_then(|before| before.prover.as_deref());
+        let prover = proof.map(|proof| {
+            Prover::load(name, proof, plugins, metrics, doorstep.clone(), earlier).map(Arc::new)
         });
-        match (prover, pipeline, batch.transpose()) {
+        let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
+        let batcher = batch.map(|batch| Batcher::load(name, batch, plugins, metrics));
+        match (prover.transpose(), pipeline, batcher.transpose()) {
             (Ok(prover), Ok(pipeline), Ok(batch)) => Ok(Self { prover, pipeline, batch, doorstep }),
-            (prover, pipeline, batch) => {
-                let steps = pipeline.err().into_iter().flatten().map(|(index, source)| {
-                    UseError::new(route, &route.pipeline[index].plugin, Use::Step(index), source)
-                });
-                Err(prover.err().into_iter().chain(steps).chain(batch.err()).collect())
+            (prover, pipeline, batcher) => {
+                let of = |plugin, used, source| UseError::new(route, plugin, used, source);
+                let proof = prover.err().zip(proof).map(|(why, proof)| of(&proof.plugin, Use::Verify, why));
+                let steps = pipeline.err().into_iter().flatten();
+                let steps =
+                    steps.map(|(index, why)| of(&route.pipeline[index].plugin, Use::Step(index), why));
+                let batch = batcher.err().zip(batch).map(|(why, batch)| of(&batch.plugin, Use::Batch, why));
+                Err(proof.into_iter().chain(steps).chain(batch).collect())
             }
         }
     }
 }
 
-/// The plugin that proves the route's requests, where one does.
-fn prover(
-    route: &config::Route,
-    supplies: &Supplies,
-    doorstep: &Arc<Doorstep>,
-    before: Option<&Arc<LiveRoute>>,
-) -> Result<Option<Arc<Prover>>, UseError> {
-    let config::Verify::Plugin(proof) = &route.verify else { return Ok(None) };
-    let before = before.and_then(|before| before.prover.as_deref());
-    let Supplies { plugins, metrics, .. } = supplies;
-    Prover::load(&route.name, proof, plugins, metrics, doorstep.clone(), before)
-        .map(|prover| Some(Arc::new(prover)))
-        .map_err(|source| UseError::new(route, &proof.plugin, Use::Verify, source))
+/// The plugin that proves requests, where one does.
+fn proof(verify: &config::Verify) -> Option<&config::PluginProof> {
+    match verify {
+        config::Verify::Plugin(proof) => Some(proof),
+        config::Verify::None | config::Verify::Proof(_) => None,
+    }
 }
 
 impl UseError {

@@ -74,7 +74,7 @@ async fn filter_that_traps_at_the_edge_loses_nothing() {
     let event = gateway.admin().wait_state(&id, "dead").await;
     assert_eq!(steps(&event), 1, "it ran behind the journal: {event}");
 
-    // That were two traps; a third begins the quarantine, and events wait.
+    // Those were two traps; a third begins the quarantine, and events wait.
     gateway.accept(hook(8).to("/in")).await;
     gateway.wait_log("plugin is in quarantine").await;
     let held = gateway.accept(hook(9).to("/in")).await;
