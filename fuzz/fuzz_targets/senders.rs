@@ -17,7 +17,7 @@ use sluice::{
     config::{Config, Secret, Verify},
     event::EventId,
     verify::{
-        Settings, Unverified, Verifier,
+        Judged, Settings, Unverified, Verifier,
         scheme::{Needs, preset, presets},
     },
 };
@@ -76,7 +76,7 @@ impl Sender {
     /// Whether it takes the request for genuine; nothing there is to be waited for.
     pub fn accepts(&self, request: Unverified, now: Option<Timestamp>) -> bool {
         let outcome = self.verifier.verify_before(request, now, &mut ()).now_or_never();
-        let genuine = outcome.expect("every key is at hand").ok();
+        let genuine = outcome.expect("every key is at hand").ok().and_then(Judged::genuine);
         // What becomes of a genuine one is read from what the sender wrote, too.
         let body = genuine.as_ref().map(|genuine| genuine.body().clone()).unwrap_or_default();
         genuine.map(|genuine| genuine.into_event(body)).is_some()

@@ -135,9 +135,11 @@ impl Dispatcher {
         let route = self.route(&claim.event);
         let units = units(&claim.event);
         let mut place = None;
-        // An event without plugins has no turn to wait for.
-        if let Some(LiveRoute { turns, pipeline, .. }) = route.as_deref().filter(|r| !r.pipeline.is_empty()) {
-            if let Some(wait) = pipeline.held(self.clock.now()) {
+        // An event without plugins before it has no turn to wait for.
+        if let Some(LiveRoute { turns, pipeline, .. }) =
+            route.as_deref().filter(|r| !r.pipeline.is_empty_for(&claim.event))
+        {
+            if let Some(wait) = pipeline.held(&claim.event, self.clock.now()) {
                 self.put_back(&claim, turns.after(self.clock.now(), wait), "a plugin is in quarantine");
                 return consume_budget().await;
             }

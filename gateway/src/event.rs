@@ -72,7 +72,30 @@ pub struct Event {
     pub event_type: Option<String>,
     /// The provider's delivery id, where it sends one: what duplicates are known by.
     pub delivery_id: Option<String>,
+    /// The filters that kept it before it was written down; `None` where they could not say, or there were none.
+    pub passed: Option<Passed>,
     pub proof: Proof,
+}
+
+/// Filters at the edge that an event has passed, as a digest of their files and configs: the same ones need not see it
+/// again behind the journal. What a filter says of an event never changes, so that holds for retries and replays too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed(u64);
+
+impl Passed {
+    /// Those of this SHA-256.
+    pub(crate) fn by(digest: &[u8; 32]) -> Self {
+        let (first, _) = digest.split_first_chunk().expect("32 bytes begin with 8");
+        Self(u64::from_le_bytes(*first))
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_le_bytes(bytes))
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_le_bytes()
+    }
 }
 
 /// Header fields: lower-case names, values as bytes, order and repeats within a name kept.

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::{
     config::{self, About, Config, Mistake, Report, Use},
     dispatch::Turns,
-    ingest::{HandshakeLimiter, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
+    ingest::{Doorstep, HandshakeLimiter, Prover, Rotation, RouteAnswers, RouteLimiter, RouteMetrics},
     lane::Batcher,
     pipeline::{Pipeline, StepStatus},
     plugin::{PluginError, PluginHost},
@@ -45,6 +45,8 @@ pub struct Supplies {
 pub struct LiveRoute {
     pub config: Arc<config::Route>,
     pub verifier: Verifier,
+    /// The plugin that the verifier asks, where it asks one.
+    pub prover: Option<Arc<Prover>>,
     pub handshakes: Handshakes,
     /// Bounds what strangers can do with handshakes.
     pub greeting_limiter: HandshakeLimiter,
@@ -55,10 +57,20 @@ pub struct LiveRoute {
     pub batch: Option<Arc<Batcher>>,
     /// Where the route has a rate. The tokens survive a reload: see [`RouteLimiter::carry_over`].
     pub limiter: Option<Arc<RouteLimiter>>,
+    /// Where senders wait while plugins look at their requests. It survives a reload, with all who wait.
+    pub doorstep: Arc<Doorstep>,
     /// At the pipeline. They survive a reload, with the line before them.
     pub turns: Arc<Turns>,
     pub metrics: RouteMetrics,
     pub rotation: Rotation,
+}
+
+/// What of a route is made of plugins, and the doorstep of those that senders wait for.
+struct Loaded {
+    prover: Option<Arc<Prover>>,
+    pipeline: Pipeline,
+    batch: Option<Arc<Batcher>>,
+    doorstep: Arc<Doorstep>,
 }
 
 /// Why a config that is right by itself cannot be put in force.
@@ -99,27 +111,12 @@ impl Generation {
         let mut broken = Vec::new();
         for route in &config.routes {
             let before = previous.and_then(|previous| previous.routes.get(&route.name));
-            let (plugins, metrics) = (&supplies.plugins, &supplies.metrics);
-            let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
-            let batch = route.batch.as_ref();
-            let batcher = batch.map(|batch| Batcher::load(&route.name, batch, plugins, metrics)).transpose();
-            match (pipeline, batcher) {
-                (Ok(pipeline), Ok(batcher)) => {
-                    let live = LiveRoute::new(route.clone(), pipeline, batcher, supplies, before);
+            match Loaded::load(route, supplies, before) {
+                Ok(loaded) => {
+                    let live = LiveRoute::new(route.clone(), loaded, supplies, before);
                     routes.insert(route.name.clone(), Arc::new(live));
                 }
-                (pipeline, batcher) => {
-                    let steps = pipeline.err().into_iter().flatten();
-                    broken.extend(steps.map(|(index, source)| {
-                        UseError::new(route, &route.pipeline[index].plugin, Use::Step(index), source)
-                    }));
-                    broken.extend(
-                        batcher
-                            .err()
-                            .zip(batch)
-                            .map(|(source, batch)| UseError::new(route, &batch.plugin, Use::Batch, source)),
-                    );
-                }
+                Err(uses) => broken.extend(uses),
             }
         }
         if !broken.is_empty() {
@@ -137,35 +134,44 @@ impl Generation {
     /// Says what is over now that this generation is in force, and the `old` one is not.
     pub fn say_in_force(&self, old: &Self) {
         for (name, route) in &old.routes {
-            route.pipeline.say_replaced_by(self.routes.get(name).map(|route| &route.pipeline));
+            let new = self.routes.get(name);
+            route.pipeline.say_replaced_by(new.map(|route| &route.pipeline));
+            if let Some(prover) = &route.prover {
+                prover.say_replaced_by(new.and_then(|route| route.prover.as_deref()));
+            }
         }
     }
 
-    /// Every step of every route, in the order of the config.
+    /// Every plugin of every route, in the order of the config.
     pub fn steps(&self) -> impl Iterator<Item = (&Arc<str>, StepStatus<'_>)> {
         let routes = self.config.routes.iter().filter_map(|route| self.routes.get(&route.name));
-        routes.flat_map(|route| route.pipeline.steps().map(|step| (&route.config.name, step)))
+        routes.flat_map(|route| route.steps().map(|step| (&route.config.name, step)))
     }
 }
 
 impl LiveRoute {
     fn new(
         config: Arc<config::Route>,
-        pipeline: Pipeline,
-        batch: Option<Arc<Batcher>>,
+        loaded: Loaded,
         supplies: &Supplies,
         before: Option<&Arc<Self>>,
     ) -> Self {
         let Supplies { keyring, learned, caller, .. } = supplies;
+        let Loaded { prover, pipeline, batch, doorstep } = loaded;
         let may_wait = pipeline.steps().any(|step| step.plugin.may_wait());
         Self {
-            verifier: Verifier::with_learned(&config.verify, keyring, learned.of(&config.name)),
+            verifier: match &prover {
+                Some(prover) => Verifier::by_judge(prover.clone()),
+                None => Verifier::with_learned(&config.verify, keyring, learned.of(&config.name)),
+            },
+            prover,
             handshakes: Handshakes::new(&config.verify, &config.name, learned, caller),
             greeting_limiter: HandshakeLimiter::default(),
             answers: RouteAnswers::new(&config.respond),
             pipeline,
             batch,
             limiter: RouteLimiter::carry_over(config.rate, before.and_then(|before| before.limiter.as_ref())),
+            doorstep,
             turns: Turns::carry_over(before.map(|before| &before.turns), may_wait),
             metrics: RouteMetrics::new(&supplies.metrics, &config.name),
             rotation: Rotation::new(
@@ -176,6 +182,58 @@ impl LiveRoute {
             ),
             config,
         }
+    }
+
+    /// Its plugins: the one that proves its requests, then the steps of its pipeline.
+    pub fn steps(&self) -> impl Iterator<Item = StepStatus<'_>> {
+        self.prover.iter().map(|prover| prover.status()).chain(self.pipeline.steps())
+    }
+
+    /// Ends the quarantines of a plugin by hand; whether there was one.
+    pub fn resume(&self, plugin: &str) -> bool {
+        let is_proof = self.prover.as_ref().is_some_and(|prover| prover.resume(plugin));
+        self.pipeline.resume(plugin) || is_proof
+    }
+}
+
+impl Loaded {
+    /// # Errors
+    /// Every plugin of the route that cannot be used.
+    fn load(
+        route: &config::Route,
+        supplies: &Supplies,
+        before: Option<&Arc<LiveRoute>>,
+    ) -> Result<Self, Vec<UseError>> {
+        let Supplies { plugins, metrics, .. } = supplies;
+        let (name, proof, batch) = (&route.name, proof(&route.verify), route.batch.as_ref());
+        let waits = proof.is_some_and(|proof| !proof.plugin.grants.is_empty());
+        let doorstep = Doorstep::carry_over(before.map(|before| &before.doorstep), waits);
+        let earlier = before.and_then(|before| before.prover.as_deref());
+        let prover = proof.map(|proof| {
+            Prover::load(name, proof, plugins, metrics, doorstep.clone(), earlier).map(Arc::new)
+        });
+        let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
+        let batcher = batch.map(|batch| Batcher::load(name, batch, plugins, metrics));
+        match (prover.transpose(), pipeline, batcher.transpose()) {
+            (Ok(prover), Ok(pipeline), Ok(batch)) => Ok(Self { prover, pipeline, batch, doorstep }),
+            (prover, pipeline, batcher) => {
+                let of = |plugin, used, source| UseError::new(route, plugin, used, source);
+                let proof = prover.err().zip(proof).map(|(why, proof)| of(&proof.plugin, Use::Verify, why));
+                let steps = pipeline.err().into_iter().flatten();
+                let steps =
+                    steps.map(|(index, why)| of(&route.pipeline[index].plugin, Use::Step(index), why));
+                let batch = batcher.err().zip(batch).map(|(why, batch)| of(&batch.plugin, Use::Batch, why));
+                Err(proof.into_iter().chain(steps).chain(batch).collect())
+            }
+        }
+    }
+}
+
+/// The plugin that proves requests, where one does.
+fn proof(verify: &config::Verify) -> Option<&config::PluginProof> {
+    match verify {
+        config::Verify::Plugin(proof) => Some(proof),
+        config::Verify::None | config::Verify::Proof(_) => None,
     }
 }
 

@@ -9,11 +9,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::Body;
-use tracing::{debug, error, warn};
+use tracing::{Instrument, debug, error, info_span, warn};
 
 pub use answers::RouteAnswers;
+pub use doorstep::Doorstep;
 pub use handshake::HandshakeLimiter;
 pub use metrics::RouteMetrics;
+pub use prover::Prover;
 pub use rate::RouteLimiter;
 pub use rejection::{Accepted, Rejection};
 pub use rotation::Rotation;
@@ -21,12 +23,13 @@ pub use rotation::Rotation;
 use crate::{
     clock::{Clock, Timestamp},
     config,
-    event::EventId,
+    event::{Event, EventId},
     generation::{Current, LiveRoute},
     journal::{Appended, Journal},
+    pipeline::AtEdge,
     route::{NoRoute, RouteMatch},
     telemetry::{Metrics, RefusalLabels, seconds},
-    verify::Unverified,
+    verify::{Judged, Unverified},
 };
 use encoding::Encoding;
 use handshake::is_event_after_all;
@@ -34,9 +37,11 @@ use rejection::{Audience, with_id};
 
 mod answers;
 mod body;
+mod doorstep;
 mod encoding;
 mod handshake;
 mod metrics;
+mod prover;
 mod rate;
 mod rejection;
 mod rotation;
@@ -56,6 +61,8 @@ type Params = Vec<(String, String)>;
 /// How a request went that was not refused.
 enum Answered {
     Event(Accepted),
+    /// A filter at the edge does not want the event.
+    Dropped,
     /// Not an event, but a question that the route answers by itself.
     Handshake(Response<Full<Bytes>>),
 }
@@ -104,6 +111,7 @@ impl Ingest {
         let route = route.as_deref();
         let mut answer = match outcome {
             Ok(Answered::Event(accepted)) => self.accepted(&arrival, &accepted, route),
+            Ok(Answered::Dropped) => self.dropped(&arrival, route),
             Ok(Answered::Handshake(answer)) => with_id(answer, arrival.id),
             Err(rejection) => {
                 let mut answer = self.refused(&arrival, &rejection, route);
@@ -151,7 +159,10 @@ impl Ingest {
         if let Some(allow) = only_handshakes {
             return Err(Rejection::MethodNotAllowed { method: request.method, allow });
         }
-        let genuine = route.verifier.verify(request, arrival.at).await.map_err(Rejection::Refused)?;
+        let genuine = match route.verifier.verify(request, arrival.at).await.map_err(Rejection::Refused)? {
+            Judged::Genuine(genuine) => genuine,
+            Judged::Question(reply) => return self.answer_question(route, reply),
+        };
         if let Some(secret) = genuine.matched() {
             route.rotation.matched(secret, arrival.at);
         }
@@ -160,7 +171,9 @@ impl Ingest {
             limiter.check().map_err(|wait| Rejection::RateLimited { wait })?;
         }
         let plain = encoding.undo(genuine.body(), limits.bytes).await?;
-        let event = Arc::new(genuine.into_event(plain));
+        let Some(event) = past_the_edge(route, Arc::new(genuine.into_event(plain))).await else {
+            return Ok(Answered::Dropped);
+        };
         let appended = self.journal.append(event, route.config.dedupe).await.map_err(Rejection::Journal)?;
         Ok(Answered::Event(match appended {
             Appended::New => Accepted::New(arrival.id),
@@ -202,6 +215,14 @@ impl Ingest {
         route.answers.accepted(accepted, arrival.id)
     }
 
+    /// The sender has done its part, so it is told what it is told of every event.
+    fn dropped(&self, arrival: &Arrival, route: Option<&LiveRoute>) -> Response<Full<Bytes>> {
+        let accepted = Accepted::New(arrival.id);
+        let Some(route) = route else { return accepted.answer(arrival.id) };
+        route.metrics.count_dropped();
+        route.answers.accepted(&accepted, arrival.id)
+    }
+
     fn refused(
         &self,
         arrival: &Arrival,
@@ -234,6 +255,28 @@ impl Ingest {
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
+}
+
+/// Asks the route's filters at the edge. `None`: the event is dropped, and leaves no trace. One that they cannot say
+/// anything about is for the pipeline behind the journal.
+async fn past_the_edge(route: &LiveRoute, mut event: Arc<Event>) -> Option<Arc<Event>> {
+    if !route.pipeline.has_edge() {
+        return Some(event);
+    }
+    let Some(_turn) = route.doorstep.turn().await else {
+        debug!(event = %event.id, route = %event.route, "too many wait for the filters at the edge");
+        return Some(event);
+    };
+    let span = info_span!("edge", event = %event.id, route = %event.route);
+    match route.pipeline.at_edge(&event).instrument(span.clone()).await {
+        AtEdge::Kept(passed) => Arc::make_mut(&mut event).passed = Some(passed),
+        AtEdge::Undecided => {}
+        AtEdge::Dropped { reason } => {
+            span.in_scope(|| debug!(reason, "event dropped at the edge"));
+            return None;
+        }
+    }
+    Some(event)
 }
 
 /// All header fields together, in bytes, as HTTP/1 would send them.

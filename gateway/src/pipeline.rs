@@ -13,24 +13,29 @@ use crate::{
     telemetry::Metrics,
 };
 
+pub(crate) use self::watched::{QUARANTINED, Watched};
+use self::{
+    actor::Actor,
+    reach::Room,
+    step::{Applied, Step},
+};
 pub use self::{
     canary::Canary,
     comparison::{Difference, What},
+    edge::AtEdge,
     figures::{Differing, Figures, Tally},
     quarantine::{Held, Quarantine},
-};
-use self::{
-    reach::Room,
-    step::{Applied, Step},
 };
 
 mod actor;
 mod canary;
 mod comparison;
+mod edge;
 mod figures;
 mod quarantine;
 mod reach;
 mod step;
+mod watched;
 
 /// The most messages that can be made of one event.
 pub const MAX_MESSAGES: usize = 1_000;
@@ -71,20 +76,29 @@ pub enum Failure {
     },
 }
 
-/// A step of a pipeline, for those who look at it from outside.
+/// A plugin on a route, for those who look at it from outside.
 pub struct StepStatus<'a> {
-    /// Its place in the pipeline, from 1.
-    pub number: usize,
+    pub place: Place,
     pub plugin: &'a Plugin,
     pub quarantined: Option<Held>,
     /// What is tried out beside the plugin.
     pub canary: Option<&'a Canary>,
 }
 
+/// Where on a route a plugin is; steps are counted from 1, those at the edge with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Verify,
+    Edge(usize),
+    Pipeline(usize),
+}
+
 /// An ordered list of configured plugins. Cheap to clone; immutable.
 #[derive(Clone)]
 pub struct Pipeline {
+    /// Those at the edge come first.
     steps: Arc<[Step]>,
+    edge: edge::Edge,
     clock: Arc<dyn Clock>,
 }
 
@@ -109,7 +123,11 @@ impl Pipeline {
                 Err(error) => broken.push((index, error)),
             }
         }
-        if broken.is_empty() { Ok(Self { steps: steps.into(), ..Self::default() }) } else { Err(broken) }
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+        let edge = edge::Edge::of(&route.pipeline, steps.iter().map(|step| &**step.current().plugin()));
+        Ok(Self { steps: steps.into(), edge, ..Self::default() })
     }
 
     /// Takes the times in the trail from another clock.
@@ -118,15 +136,15 @@ impl Pipeline {
         Self { clock, ..self }
     }
 
-    /// Whether there is no plugin in it.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+    /// Whether there is no plugin in it that the event has yet to pass.
+    pub fn is_empty_for(&self, event: &Event) -> bool {
+        self.steps_for(event).is_empty()
     }
 
     /// How long an event has to wait before any of the pipeline is worth running, because a plugin is in
     /// quarantine.
-    pub fn held(&self, now: Timestamp) -> Option<Duration> {
-        let waits = self.steps.iter().filter_map(|step| {
+    pub fn held(&self, event: &Event, now: Timestamp) -> Option<Duration> {
+        let waits = self.steps_for(event).iter().filter_map(|step| {
             let held = step.current().waiting()?;
             // An event may be let through; the step says which.
             (held.probe > now).then(|| held.wait(now))
@@ -137,7 +155,7 @@ impl Pipeline {
     /// Every step, with the quarantine that it is in.
     pub fn steps(&self) -> impl Iterator<Item = StepStatus<'_>> {
         self.steps.iter().zip(1..).map(|(step, number)| StepStatus {
-            number,
+            place: if number <= self.edge.steps { Place::Edge(number) } else { Place::Pipeline(number) },
             plugin: step.current().plugin(),
             quarantined: step.current().held(),
             canary: step.canary(),
@@ -146,26 +164,32 @@ impl Pipeline {
 
     /// Ends the quarantines of a plugin and its canary by hand; whether there was one.
     pub fn resume(&self, plugin: &str) -> bool {
-        let mut is_resumed = false;
-        for actor in
-            self.steps.iter().flat_map(Step::actors).filter(|actor| **actor.plugin().name() == *plugin)
-        {
-            is_resumed |= actor.lift("by hand");
-        }
-        is_resumed
+        let named = self.actors().filter(|actor| **actor.plugin().name() == *plugin);
+        // Every one of them, so not `any`.
+        named.filter(|actor| actor.resume()).count() > 0
     }
 
     /// Says which quarantines of this pipeline are over now that `new` is in its place.
     pub fn say_replaced_by(&self, new: Option<&Self>) {
-        let still: Vec<_> = new.iter().flat_map(|new| new.steps.iter()).flat_map(Step::actors).collect();
-        for actor in self.steps.iter().flat_map(Step::actors) {
-            if !still.iter().any(|other| actor.shares_quarantine_with(other)) {
-                actor.lift("by a reload");
-            }
+        for actor in self.actors() {
+            actor.watched().replaced_by(new.into_iter().flat_map(Self::actors).map(Actor::watched));
         }
     }
 
-    /// Runs every step. `attempt` counts from 1.
+    /// The plugins in force, and their candidates.
+    fn actors(&self) -> impl Iterator<Item = &Actor> {
+        self.steps.iter().flat_map(Step::actors)
+    }
+
+    /// The steps that an event goes through behind the journal: all but those that it passed at the edge.
+    fn steps_for(&self, event: &Event) -> &[Step] {
+        match event.passed.is_some() && event.passed == self.edge.passed {
+            true => &self.steps[self.edge.steps..],
+            false => &self.steps,
+        }
+    }
+
+    /// Runs every step that the event has yet to pass. `attempt` counts from 1.
     pub async fn run(&self, event: &Arc<Event>, attempt: u32) -> Outcome {
         let mut trail = Vec::new();
         let verdict = self.verdict(View::of(Arc::clone(event), attempt), &mut trail).await;
@@ -173,8 +197,9 @@ impl Pipeline {
     }
 
     async fn verdict(&self, event: View, trail: &mut Vec<TrailEntry>) -> Result<Verdict, Failure> {
+        let steps = self.steps_for(event.event());
         let mut views = vec![event];
-        for step in &*self.steps {
+        for step in steps {
             let mut kept = Vec::with_capacity(views.len());
             let mut dropped = None;
             let mut bytes = step.max_bytes();
@@ -216,7 +241,7 @@ impl<'a> Known<'a> {
 /// Without plugins: an event's own body is delivered.
 impl Default for Pipeline {
     fn default() -> Self {
-        Self { steps: Arc::default(), clock: Arc::new(SystemClock) }
+        Self { steps: Arc::default(), edge: edge::Edge::default(), clock: Arc::new(SystemClock) }
     }
 }
 
@@ -235,6 +260,9 @@ fn original(event: &Event) -> Message {
 
 #[cfg(test)]
 mod canary_tests;
+
+#[cfg(test)]
+mod edge_tests;
 
 #[cfg(test)]
 mod quarantine_tests;

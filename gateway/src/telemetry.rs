@@ -146,6 +146,7 @@ pub struct Metrics {
     /// From the request's first byte read to its answer, events let in only.
     pub ack_seconds: Histograms<RouteLabel>,
     pub dropped: Family<RouteLabel, Counter>,
+    pub dropped_at_edge: Family<RouteLabel, Counter>,
     pub plugin_seconds: Histograms<PluginLabels>,
     pub plugin_outcomes: Family<PluginOutcomeLabels, Counter>,
     pub plugin_counts: Family<PluginCountLabels, Counter>,
@@ -189,6 +190,7 @@ impl Metrics {
             verified: Family::default(),
             ack_seconds: Family::new_with_constructor(latency),
             dropped: Family::default(),
+            dropped_at_edge: Family::default(),
             plugin_seconds: Family::new_with_constructor(plugin_time),
             plugin_outcomes: Family::default(),
             plugin_counts: Family::default(),
@@ -257,6 +259,11 @@ impl Metrics {
         r.register("handshakes", "Handshakes by outcome", self.handshakes.clone());
         r.register("verified", "Requests proven, by the secret that proved them", self.verified.clone());
         r.register("events_dropped", "Events that a plugin dropped", self.dropped.clone());
+        r.register(
+            "events_dropped_at_edge",
+            "Proven requests that a filter at the edge dropped",
+            self.dropped_at_edge.clone(),
+        );
         r.register_with_unit(
             "ack",
             "From request to answer, events let in",
@@ -444,6 +451,7 @@ mod tests {
             verified,
             ack_seconds,
             dropped,
+            dropped_at_edge,
             plugin_seconds,
             plugin_outcomes,
             plugin_counts,
@@ -471,7 +479,7 @@ mod tests {
             registry: _,
         } = &metrics;
         let (route, plugin, outcome) = (Arc::from("r"), Arc::from("p"), "o");
-        for family in [accepted, duplicates, dropped] {
+        for family in [accepted, duplicates, dropped, dropped_at_edge] {
             family.get_or_create(&RouteLabel { route: Arc::clone(&route) }).inc();
         }
         for family in [attempt_seconds, delivery_seconds] {

@@ -15,9 +15,11 @@ use std::sync::Arc;
 
 pub use self::{
     confirm::{Caller, PublicCaller},
-    handshake::{Handshakes, Reply, Rule, Unanswered},
+    handshake::{Handshakes, Rule, Unanswered},
+    judge::{Accepted, Hearing, Judge, Said},
     keyring::Keyring,
     learned::{LearnError, Learned, LearnedSecrets, ReadError},
+    reply::Reply,
     settings::{PublicUrl, Settings},
     signer::{SignError, Signer},
     vars::Vars,
@@ -55,6 +57,7 @@ mod held;
 mod hmac;
 mod host;
 mod http_signature;
+mod judge;
 mod jwk;
 mod jws;
 pub(crate) mod keyed;
@@ -67,6 +70,7 @@ mod preset;
 mod public_key;
 mod public_keys;
 mod reader;
+mod reply;
 mod settings;
 mod signature;
 mod signer;
@@ -109,15 +113,28 @@ pub struct Unverified {
     pub body: Bytes,
 }
 
+/// What a request is found to be that is not refused.
+pub enum Judged<'v> {
+    Genuine(Genuine<'v>),
+    /// Not an event but a question, which a plugin has answered.
+    Question(Reply),
+}
+
 /// A request that has been proven genuine. Only [`Verifier::verify`] makes one.
 pub struct Genuine<'v> {
     request: Unverified,
-    facts: &'v Facts,
+    details: Details<'v>,
     /// The index of the secret or public key that proved it, in the config's order; learned secrets come after these.
     matched: Option<usize>,
-    /// Of the token that proved it, where it was one.
-    claims: jws::Object,
     proof: Proof,
+}
+
+/// What is known of a genuine request beside that it is genuine.
+enum Details<'v> {
+    /// It is to be read from the request, or from the claims of the token that proved it.
+    Read { facts: &'v Facts, claims: jws::Object },
+    /// A plugin has told.
+    Told { delivery_id: Option<String>, event_type: Option<String> },
 }
 
 /// A route's proof of origin, ready to be checked.
@@ -131,6 +148,10 @@ enum Checking {
     Fixed(Check),
     /// The provider may hand us secrets at any time.
     Learning(Box<Learning>),
+    /// A plugin says.
+    Judge(Arc<dyn Judge>),
+    /// The plugin of this name is to say, and is not loaded.
+    NoJudge(Arc<str>),
 }
 
 enum Check {
@@ -140,8 +161,6 @@ enum Check {
     Token(TokenCheck),
     Basic(BasicCheck),
     Rfc9421(Box<HttpSignatureCheck>),
-    /// A plugin of this name is to say.
-    Plugin(Arc<str>),
 }
 
 /// Where a scheme has an event's delivery id and type.
@@ -221,12 +240,18 @@ pub enum Refused {
     #[error("none of the route's secrets is valid now")]
     NoActiveSecret,
     /// The plugin's fault or ours, not the sender's: worth another attempt.
-    #[error("the route is proven by plugin `{plugin}`, which cannot say: {reason}")]
+    #[error("plugin `{plugin}` proves the route's requests, and cannot say: {reason}")]
     PluginUnavailable { plugin: Arc<str>, reason: String },
+    /// Nobody's fault, or a plugin's that takes long.
+    #[error("too many requests of the route wait for plugin `{plugin}`, which proves them")]
+    PluginBusy { plugin: Arc<str> },
+    #[error("plugin `{plugin}` refuses it: {reason}")]
+    PluginRefused { plugin: Arc<str>, reason: String },
 }
 
 impl Verifier {
-    /// `keyring` fetches the keys that providers publish.
+    /// `keyring` fetches the keys that providers publish. Where a plugin is to say, nobody is let in: see
+    /// [`by_judge`](Self::by_judge).
     pub fn new(config: &config::Verify, keyring: &Arc<Keyring>) -> Self {
         Self::with_learned(config, keyring, Arc::default())
     }
@@ -253,19 +278,24 @@ impl Verifier {
                 vars: settings.vars.clone(),
             },
             config::Verify::Plugin(proof) => Self {
-                check: Checking::Fixed(Check::Plugin(proof.plugin.name.clone())),
+                check: Checking::NoJudge(proof.plugin.name.clone()),
                 facts: Facts::default(),
                 vars: Vars::default(),
             },
         }
     }
 
+    /// Leaves it to a judge.
+    pub fn by_judge(judge: Arc<dyn Judge>) -> Self {
+        Self { check: Checking::Judge(judge), facts: Facts::default(), vars: Vars::default() }
+    }
+
     /// Checks the request's proof at `now`. The proof itself is taken out of what is passed on, where it would
-    /// let others pass for the sender. Waits only for keys that have to be fetched.
+    /// let others pass for the sender. Waits only for keys that have to be fetched, and for a plugin.
     ///
     /// # Errors
     /// Which check failed; for the log, not for the sender.
-    pub async fn verify(&self, request: Unverified, now: Timestamp) -> Result<Genuine<'_>, Refused> {
+    pub async fn verify(&self, request: Unverified, now: Timestamp) -> Result<Judged<'_>, Refused> {
         self.verify_before(request, Some(now), &mut ()).await
     }
 
@@ -278,7 +308,7 @@ impl Verifier {
         mut request: Unverified,
         now: Option<Timestamp>,
         witness: &mut impl Witness,
-    ) -> Result<Genuine<'_>, Refused> {
+    ) -> Result<Judged<'_>, Refused> {
         let reader = Reader::new(&request, &self.vars);
         let made;
         let check = match &self.check {
@@ -286,6 +316,15 @@ impl Verifier {
             Checking::Learning(learning) => {
                 made = learning.current();
                 &made.check
+            }
+            Checking::Judge(judge) => {
+                let Hearing { said, log } = judge.hear(request, now).await;
+                log.into_iter().for_each(|line| witness.saw("plugin", || line));
+                return said.map(Judged::from);
+            }
+            Checking::NoJudge(plugin) => {
+                let reason = "it is not loaded here".to_owned();
+                return Err(Refused::PluginUnavailable { plugin: plugin.clone(), reason });
             }
         };
         let mut claims = jws::Object::default();
@@ -304,13 +343,31 @@ impl Verifier {
             }
             Check::Basic(check) => Some(check.check(&reader, now, witness)?),
             Check::Rfc9421(check) => check.check(&reader, now, witness).await?,
-            // Nobody gets in unproven while plugins are not asked here.
-            Check::Plugin(plugin) => {
-                let reason = "this gateway does not ask plugins about requests".to_owned();
-                return Err(Refused::PluginUnavailable { plugin: plugin.clone(), reason });
-            }
         };
-        Ok(Genuine { request, facts: &self.facts, matched, claims, proof: Proof(()) })
+        let details = Details::Read { facts: &self.facts, claims };
+        Ok(Judged::Genuine(Genuine { request, details, matched, proof: Proof(()) }))
+    }
+}
+
+impl From<Said> for Judged<'_> {
+    fn from(said: Said) -> Self {
+        match said {
+            Said::Question(reply) => Self::Question(reply),
+            Said::Genuine(Accepted { request, matched, delivery_id, event_type }) => {
+                let details = Details::Told { delivery_id, event_type };
+                Self::Genuine(Genuine { request, details, matched, proof: Proof(()) })
+            }
+        }
+    }
+}
+
+impl<'v> Judged<'v> {
+    /// The request, if that is what it is.
+    pub fn genuine(self) -> Option<Genuine<'v>> {
+        match self {
+            Self::Genuine(genuine) => Some(genuine),
+            Self::Question(_) => None,
+        }
     }
 }
 
@@ -350,8 +407,12 @@ impl Genuine<'_> {
 
     /// Makes the event. `body` is the request's, with its content encoding undone.
     pub fn into_event(self, body: Bytes) -> Event {
-        let Self { request, facts, matched: _, claims, proof } = self;
-        let (delivery_id, event_type) = facts.read(&request, &body, &claims);
+        let Self { request, details, matched: _, proof } = self;
+        let (delivery_id, event_type) = match details {
+            Details::Read { facts, claims } => facts.read(&request, &body, &claims),
+            Details::Told { delivery_id, event_type } => (delivery_id, event_type),
+        };
+        let fits = |text: &String| (1..=MAX_DETAIL).contains(&text.len());
         Event {
             id: request.id,
             route: request.route,
@@ -362,8 +423,9 @@ impl Genuine<'_> {
             params: request.params,
             headers: passed_on(request.headers),
             body,
-            event_type,
-            delivery_id,
+            event_type: event_type.filter(fits),
+            delivery_id: delivery_id.filter(fits),
+            passed: None,
             proof,
         }
     }
@@ -405,8 +467,7 @@ impl Facts {
                 Fact::Json(index) => found[*index].take(),
             })
         };
-        let fits = |text: &String| (1..=MAX_DETAIL).contains(&text.len());
-        (first(&self.id).filter(fits), first(&self.event_type).filter(fits))
+        (first(&self.id), first(&self.event_type))
     }
 }
 
@@ -479,6 +540,8 @@ impl Refused {
             Self::KeyUnavailable { .. } => "key_unavailable",
             Self::NoActiveSecret => "no_active_secret",
             Self::PluginUnavailable { .. } => "plugin_unavailable",
+            Self::PluginBusy { .. } => "plugin_busy",
+            Self::PluginRefused { .. } => "plugin_refused",
         }
     }
 }

@@ -9,6 +9,9 @@ use wit_parser::Resolve;
 
 const CONTRACT: &str = include_str!("../../plugin-sdk/wit/v0.1/sluice.wit");
 const VERSION: &str = "0.1.0";
+/// The contract that has verifiers.
+const CONTRACT_V1: &str = include_str!("../../plugin-sdk/wit/v1/sluice.wit");
+const VERSION_V1: &str = "1.0.0";
 
 /// Where the plugins here keep what they return; all zeros there is `ok` with an empty or first payload.
 const RESULT: u32 = 16;
@@ -75,19 +78,54 @@ pub fn imports_sockets() -> Vec<u8> {
 
 /// A filter that never returns.
 pub fn loops() -> Vec<u8> {
-    filter("", "(loop $forever (br $forever)) unreachable")
+    filter("", LOOPS)
 }
 
 /// A filter that takes memory until there is no more.
 pub fn hoards() -> Vec<u8> {
-    filter("", "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable")
+    filter("", HOARDS)
 }
 
 /// A filter that recurses until its stack is gone.
 pub fn recurses() -> Vec<u8> {
-    let deeper = "(func $deeper (param i32) (result i32)
-        (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))";
-    filter(deeper, "(call $deeper (i32.const 0))")
+    filter(DEEPER, RECURSES)
+}
+
+const LOOPS: &str = "(loop $forever (br $forever)) unreachable";
+const HOARDS: &str =
+    "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
+const DEEPER: &str = "(func $deeper (param i32) (result i32)
+    (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))";
+const RECURSES: &str = "(call $deeper (i32.const 0))";
+
+/// A verifier that takes every request for genuine.
+pub fn verifier_that_accepts() -> Vec<u8> {
+    verifier("", &answer())
+}
+
+/// A verifier that hits `unreachable`.
+pub fn verifier_that_traps() -> Vec<u8> {
+    verifier("", "unreachable")
+}
+
+/// A verifier that never returns.
+pub fn verifier_that_loops() -> Vec<u8> {
+    verifier("", LOOPS)
+}
+
+/// A verifier that takes memory until there is no more.
+pub fn verifier_that_hoards() -> Vec<u8> {
+    verifier("", HOARDS)
+}
+
+/// A verifier that recurses until its stack is gone.
+pub fn verifier_that_recurses() -> Vec<u8> {
+    verifier(DEEPER, RECURSES)
+}
+
+/// A verifier that answers with a megabyte and a half of its memory.
+pub fn verifier_that_floods() -> Vec<u8> {
+    verifier(&data(RESULT, &words(&[0, 2, 200, 0, 0, 0x10000, 0x180000])), &answer())
 }
 
 /// A transform that returns 100 MB: a hundred messages whose bodies are the same megabyte of its memory.
@@ -142,15 +180,21 @@ fn filter(items: &str, body: &str) -> Vec<u8> {
     module("filter", "(param $event i32)", OK, items, body, VERSION)
 }
 
+fn verifier(items: &str, body: &str) -> Vec<u8> {
+    module("verify", "(param $event i32)", OK, items, body, VERSION_V1)
+}
+
 fn transform(items: &str, body: &str) -> Vec<u8> {
     module("transform", "(param $event i32) (param $body i32) (param $len i32)", OK, items, body, VERSION)
 }
 
 /// Memory: results below 64 KiB, what the host hands over from there on.
 fn module(kind: &str, params: &str, configure: &str, items: &str, body: &str, version: &str) -> Vec<u8> {
+    let lent = if kind == "verify" { "requests" } else { "incoming" };
+    let resource = if kind == "verify" { "request" } else { "event" };
     let text = format!(
         r#"(module
-          (import "sluice:plugin/incoming@{version}" "[resource-drop]event" (func $drop-event (param i32)))
+          (import "sluice:plugin/{lent}@{version}" "[resource-drop]{resource}" (func $drop-event (param i32)))
           (memory (export "memory") 64)
           (global $heap (mut i32) (i32.const 65536))
           (func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
@@ -166,7 +210,10 @@ fn module(kind: &str, params: &str, configure: &str, items: &str, body: &str, ve
     );
     let mut wasm = wat::parse_str(text).expect("guest is well-formed");
     let mut resolve = Resolve::default();
-    let contract = CONTRACT.replace(VERSION, version);
+    let contract = match version {
+        VERSION_V1 => CONTRACT_V1.to_owned(),
+        version => CONTRACT.replace(VERSION, version),
+    };
     let package = resolve.push_str("sluice.wit", &contract).expect("contract is well-formed");
     let world = format!("{kind}-plugin");
     let world = resolve.select_world(&[package], Some(&world)).expect("contract has the world");
@@ -207,6 +254,12 @@ mod tests {
             drops("no"),
             says("hello"),
             of_another_contract(),
+            verifier_that_accepts(),
+            verifier_that_traps(),
+            verifier_that_loops(),
+            verifier_that_hoards(),
+            verifier_that_recurses(),
+            verifier_that_floods(),
         ];
         for wasm in hostile().map(|(_, wasm)| wasm).into_iter().chain(others) {
             ComponentEncoder::default().validate(true).module(&wasm).unwrap().encode().unwrap();

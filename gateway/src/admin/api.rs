@@ -219,8 +219,11 @@ pub struct PluginStatus {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginStep {
     pub route: String,
-    /// Its place in the route's pipeline, from 1.
-    pub step: usize,
+    /// `verify`, `edge` or `pipeline`.
+    pub place: String,
+    /// Which step of the route's pipeline it is, from 1; those at the edge count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Quarantined>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config,
     generation::Generation,
-    pipeline::{self, Canary, Held, StepStatus, Tally},
+    pipeline::{self, Canary, Held, Place, StepStatus, Tally},
 };
 
 pub(super) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<PluginList>, Refusal> {
@@ -39,7 +39,7 @@ pub(super) async fn resume(
         return Err(Refusal::NoSuchPlugin { name });
     }
     let routes = generation.config.routes.iter().filter_map(|route| generation.routes.get(&route.name));
-    let resumed = routes.filter(|route| route.pipeline.resume(&name));
+    let resumed = routes.filter(|route| route.resume(&name));
     let routes = resumed.map(|route| route.config.name.to_string()).collect();
     Ok(Json(Resumed { plugin: name, routes }))
 }
@@ -49,9 +49,10 @@ fn loaded(generation: &Generation) -> PluginList {
     for (route, step) in generation.steps() {
         let name = step.plugin.name().to_string();
         let status = plugins.entry(name).or_insert_with(|| status(&step));
-        let (route, number) = (route.to_string(), step.number);
+        let (place, number) = place(step.place);
+        let (route, place) = (route.to_string(), place.to_owned());
         let (quarantined, canary) = (step.quarantined.map(shown), step.canary.map(tried_out));
-        status.steps.push(PluginStep { route, step: number, quarantined, canary });
+        status.steps.push(PluginStep { route, place, step: number, quarantined, canary });
     }
     PluginList { plugins: plugins.into_values().collect() }
 }
@@ -64,6 +65,14 @@ fn status(step: &StepStatus<'_>) -> PluginStatus {
         file: step.plugin.file().display().to_string(),
         sha256: hex::encode(step.plugin.sha256()),
         steps: Vec::new(),
+    }
+}
+
+fn place(place: Place) -> (&'static str, Option<usize>) {
+    match place {
+        Place::Verify => ("verify", None),
+        Place::Edge(step) => ("edge", Some(step)),
+        Place::Pipeline(step) => ("pipeline", Some(step)),
     }
 }
 

@@ -189,6 +189,7 @@ impl FakeJournal {
             body: self.body.lock().unwrap().clone(),
             event_type: Some("issues".into()),
             delivery_id: Some("72d3162e".into()),
+            passed: None,
             proof: Proof::for_tests(),
         })
     }

@@ -37,7 +37,7 @@ mod resume;
 
 mod source;
 
-mod step;
+pub(in crate::cli) mod step;
 
 mod test;
 

@@ -32,7 +32,7 @@ use crate::{
     config::{self, Admin, Config, Destination, OnError, Server, Verify},
     event::{Event, EventId, Headers},
     generation::{Current, Generation, LiveRoute, Supplies},
-    ingest::{HandshakeLimiter, RouteAnswers, RouteMetrics},
+    ingest::{Doorstep, HandshakeLimiter, RouteAnswers, RouteMetrics},
     journal::*,
     lane::Lanes,
     pipeline::Pipeline,
@@ -460,6 +460,7 @@ pub(crate) fn event(body: &'static str) -> Event {
         body: Bytes::from_static(body.as_bytes()),
         event_type: None,
         delivery_id: None,
+        passed: None,
         proof: Proof::for_tests(),
     }
 }
@@ -556,8 +557,10 @@ pub(crate) fn current(config: Config) -> Current {
             handshakes: Handshakes::default(),
             greeting_limiter: HandshakeLimiter::default(),
             answers: RouteAnswers::default(),
+            prover: None,
             pipeline: Pipeline::default(),
             batch: None,
+            doorstep: Doorstep::new(),
             limiter: None,
             turns: Turns::new(),
             metrics: RouteMetrics::new(&Metrics::new(), &route.name),

@@ -11,7 +11,7 @@ use crate::{
     config::Rate,
     generation::LiveRoute,
     telemetry::HandshakeLabels,
-    verify::{Reply, Rule, Unverified},
+    verify::{Judged, Reply, Rule, Unverified},
 };
 
 /// How often strangers may have something signed or kept, or try a token: providers do so a few times an hour.
@@ -36,6 +36,22 @@ impl Ingest {
         now: Timestamp,
     ) -> Result<Answered, Rejection> {
         let outcome = carry_out(route, rule, request, now).await;
+        self.shaken(route, rule.about(), outcome)
+    }
+
+    /// Answers what a plugin takes for a question. It does not say whether anything proves it, so it counts as one that
+    /// nothing proves.
+    pub(super) fn answer_question(&self, route: &LiveRoute, reply: Reply) -> Result<Answered, Rejection> {
+        let leave = route.greeting_limiter.0.check().map_err(|wait| Rejection::RateLimited { wait });
+        self.shaken(route, "as the plugin says", leave.map(|()| reply))
+    }
+
+    fn shaken(
+        &self,
+        route: &LiveRoute,
+        about: &str,
+        outcome: Result<Reply, Rejection>,
+    ) -> Result<Answered, Rejection> {
         let told = match &outcome {
             Ok(_) => "answered",
             Err(Rejection::Handshake { source, .. }) if source.refusal().is_none() => "failed",
@@ -44,7 +60,7 @@ impl Ingest {
         let labels = HandshakeLabels { route: route.config.name.clone(), outcome: told };
         self.metrics.handshakes.get_or_create(&labels).inc();
         let Reply { status, headers, body } = outcome?;
-        info!(route = %route.config.name, about = rule.about(), %status, "handshake answered");
+        info!(route = %route.config.name, about, %status, "handshake answered");
         let mut response = Response::new(body.into());
         (*response.status_mut(), *response.headers_mut()) = (status, headers);
         Ok(Answered::Handshake(response))
@@ -58,7 +74,7 @@ pub(super) async fn is_event_after_all(
     request: &Unverified,
     now: Timestamp,
 ) -> bool {
-    rule.learns() && route.verifier.verify(request.clone(), now).await.is_ok()
+    rule.learns() && matches!(route.verifier.verify(request.clone(), now).await, Ok(Judged::Genuine(_)))
 }
 
 async fn carry_out(
@@ -69,8 +85,12 @@ async fn carry_out(
 ) -> Result<Reply, Rejection> {
     let unanswered = |source| Rejection::Handshake { about: rule.about().to_owned(), source };
     if rule.is_proven() {
-        let genuine = route.verifier.verify(request, now).await.map_err(Rejection::Refused)?;
-        return route.handshakes.carry_out(rule, genuine.request(), now).await.map_err(unanswered);
+        return match route.verifier.verify(request, now).await.map_err(Rejection::Refused)? {
+            Judged::Genuine(genuine) => {
+                route.handshakes.carry_out(rule, genuine.request(), now).await.map_err(unanswered)
+            }
+            Judged::Question(reply) => Ok(reply),
+        };
     }
     let limited = |wait| Rejection::RateLimited { wait };
     if rule.is_delicate() {

@@ -12,6 +12,7 @@ use crate::telemetry::{Metrics, RouteLabel};
 pub struct RouteMetrics {
     accepted: Counter,
     duplicates: Counter,
+    dropped_at_edge: Counter,
     ack_seconds: Histogram,
 }
 
@@ -21,6 +22,7 @@ impl RouteMetrics {
         Self {
             accepted: metrics.accepted.get_or_create_owned(&label),
             duplicates: metrics.duplicates.get_or_create_owned(&label),
+            dropped_at_edge: metrics.dropped_at_edge.get_or_create_owned(&label),
             ack_seconds: metrics.ack_seconds.get_or_create_owned(&label),
         }
     }
@@ -31,5 +33,9 @@ impl RouteMetrics {
             Accepted::Duplicate(_) => self.duplicates.inc(),
         };
         self.ack_seconds.observe(seconds);
+    }
+
+    pub(super) fn count_dropped(&self) {
+        self.dropped_at_edge.inc();
     }
 }

@@ -175,9 +175,7 @@ impl Rejection {
                 Told::new(S::SERVICE_UNAVAILABLE, "too_many_connections", "too many connections")
                     .retry_after(RETRY_AFTER_BUSY)
             }
-            Self::Busy => {
-                Told::new(S::SERVICE_UNAVAILABLE, "busy", "too much at once").retry_after(RETRY_AFTER_BUSY)
-            }
+            Self::Busy => Told::busy(),
             Self::Refused(refused) => told_of_refusal(refused),
             Self::Handshake { source, .. } => {
                 let status = source.refusal().unwrap_or(S::SERVICE_UNAVAILABLE);
@@ -240,7 +238,8 @@ impl Rejection {
             | Self::MethodNotAllowed { .. }
             | Self::HeaderTimeout { .. }
             | Self::TooManyConnections { .. }
-            | Self::Busy => Audience::Nobody,
+            | Self::Busy
+            | Self::Refused(Refused::PluginBusy { .. }) => Audience::Nobody,
             Self::HeadersTooLarge { .. }
             | Self::LengthRequired
             | Self::UnsupportedEncoding { .. }
@@ -288,12 +287,14 @@ fn told_of_refusal(refused: &Refused) -> Told {
         | Refused::ComponentMissing { .. }
         | Refused::ComponentUnsupported { .. }
         | Refused::KeyUnknown { .. }
-        | Refused::KeyNotAllowed { .. } => {
+        | Refused::KeyNotAllowed { .. }
+        | Refused::PluginRefused { .. } => {
             Told::new(StatusCode::UNAUTHORIZED, "signature_invalid", "signature does not match")
         }
         Refused::NoActiveSecret | Refused::KeyUnavailable { .. } | Refused::PluginUnavailable { .. } => {
             Told::unavailable("unavailable", "not ready for this route")
         }
+        Refused::PluginBusy { .. } => Told::busy(),
     }
 }
 
@@ -317,6 +318,10 @@ impl Told {
 
     fn unavailable(code: &'static str, message: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(RETRY_AFTER_OURS)
+    }
+
+    fn busy() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much at once").retry_after(RETRY_AFTER_BUSY)
     }
 
     fn with(self, name: HeaderName, value: HeaderValue) -> Self {
@@ -484,6 +489,12 @@ mod tests {
                 "{code:unavailable,message:not ready for this route",
             ),
             (
+                Rejection::Refused(Refused::PluginBusy { plugin: "p".into() }),
+                503,
+                "retry-after: 1",
+                "{code:busy,message:too much at once",
+            ),
+            (
                 Rejection::Journal(JournalError::Full("disk".to_owned())),
                 503,
                 "retry-after: 30",
@@ -533,6 +544,7 @@ mod tests {
             Refused::ListEmpty { list: field() },
             Refused::TokenMissing { field: field() },
             Refused::TokenInvalid,
+            Refused::PluginRefused { plugin: "p".into(), reason: field() },
         ] {
             assert!(
                 HTTP_API.contains(&format!("`{}`", refused.code())),

@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     config::{self, Secret},
     telemetry::{Metrics, VerifiedLabels},
-    verify::{Settings, scheme::Needs},
+    verify::scheme::Needs,
 };
 
 /// A route's secrets or public keys, with what is known of their use since the start.
@@ -44,8 +44,7 @@ struct Last {
 impl Rotation {
     /// What `before` knows of secrets that come from the same place is kept.
     pub fn new(route: &Arc<str>, verify: &config::Verify, metrics: &Metrics, before: Option<&Self>) -> Self {
-        let config::Verify::Proof(settings) = verify else { return Self::default() };
-        let secrets = labelled(settings).map(|(label, secret)| {
+        let secrets = labelled(proofs(verify)).map(|(label, secret)| {
             let labels = VerifiedLabels { route: route.clone(), secret: label.clone() };
             let count = metrics.verified.get_or_create_owned(&labels);
             let last = before.and_then(|before| before.last_of(&label)).unwrap_or_default();
@@ -101,12 +100,20 @@ impl InUse {
     }
 }
 
-/// What proves the route's requests, each with a label that tells it from the others.
-fn labelled(settings: &Settings) -> impl Iterator<Item = (Arc<str>, &Secret)> {
-    let proofs = match settings.scheme.needs() {
-        Needs::PublicKeys | Needs::PublishedKeys => &settings.public_keys,
-        Needs::Secrets | Needs::LearnedSecrets | Needs::Nothing => &settings.secrets,
-    };
+/// What proves the route's requests.
+fn proofs(verify: &config::Verify) -> &[Secret] {
+    match verify {
+        config::Verify::None => &[],
+        config::Verify::Plugin(proof) => &proof.secrets,
+        config::Verify::Proof(settings) => match settings.scheme.needs() {
+            Needs::PublicKeys | Needs::PublishedKeys => &settings.public_keys,
+            Needs::Secrets | Needs::LearnedSecrets | Needs::Nothing => &settings.secrets,
+        },
+    }
+}
+
+/// Each with a label that tells it from the others.
+fn labelled(proofs: &[Secret]) -> impl Iterator<Item = (Arc<str>, &Secret)> {
     proofs.iter().enumerate().map(|(index, secret)| {
         let label = match secret.origin() {
             "inline" => format!("inline {}", index + 1).into(),
@@ -119,7 +126,7 @@ fn labelled(settings: &Settings) -> impl Iterator<Item = (Arc<str>, &Secret)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::scheme::preset;
+    use crate::verify::{Settings, scheme::preset};
 
     fn verify(secrets: &[(&str, &str)]) -> config::Verify {
         let secrets = secrets.iter().map(|(text, origin)| Secret::new(text.as_bytes(), *origin)).collect();

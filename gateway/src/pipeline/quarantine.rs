@@ -40,7 +40,7 @@ pub struct Held {
 
 /// Leave to call the plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(crate) enum Leave {
     Free,
     /// It is in quarantine; what comes of this call decides whether it stays there.
     Probe,

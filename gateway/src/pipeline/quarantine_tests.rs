@@ -39,7 +39,7 @@ impl Bench {
     async fn quarantined(&self) -> Pipeline {
         let pipeline = self.pipeline(TRAPS_ON_NOTHING, None);
         for _ in 0..3 {
-            assert_eq!(pipeline.held(NOW), None);
+            assert_eq!(pipeline.held(&event(""), NOW), None);
             assert_eq!(pipeline.run(&event(""), 1).await.trail.len(), 1);
         }
         assert!(is_held(&pipeline));
@@ -55,8 +55,8 @@ fn is_held(pipeline: &Pipeline) -> bool {
 async fn plugin_in_quarantine_is_not_called_and_its_events_wait() {
     let bench = Bench::new(WhileQuarantined::Wait, OnError::DeadLetter);
     let pipeline = bench.quarantined().await;
-    assert_eq!(pipeline.held(NOW), Some(Duration::from_secs(1)));
-    assert_eq!(pipeline.held(NOW + MINUTE * 2), Some(MINUTE));
+    assert_eq!(pipeline.held(&event(""), NOW), Some(Duration::from_secs(1)));
+    assert_eq!(pipeline.held(&event(""), NOW + MINUTE * 2), Some(MINUTE));
     let outcome = pipeline.run(&event("{}"), 1).await;
     assert_eq!(outcome.verdict, Err(Failure::Quarantined { wait: Duration::from_secs(1) }));
     assert_eq!(outcome.trail, []);
@@ -68,7 +68,7 @@ async fn plugin_in_quarantine_is_not_called_and_its_events_wait() {
 async fn on_error_decides_while_it_is_in_quarantine_where_the_config_says_so() {
     let bench = Bench::new(WhileQuarantined::OnError, OnError::Pass);
     let pipeline = bench.quarantined().await;
-    assert_eq!(pipeline.held(NOW), None);
+    assert_eq!(pipeline.held(&event(""), NOW), None);
     let outcome = pipeline.run(&event("{}"), 1).await;
     assert!(matches!(outcome.verdict, Ok(Verdict::Deliver(_))), "{:?}", outcome.verdict);
     let [TrailEntry::Step { outcome, detail: Some(why), .. }] = &outcome.trail[..] else { panic!("no step") };
@@ -86,9 +86,9 @@ async fn one_event_is_let_through_after_a_while_and_ends_it_if_it_goes_well() {
     let bench = Bench::new(WhileQuarantined::Wait, OnError::DeadLetter);
     let pipeline = bench.quarantined().await;
     bench.clock.advance(PROBE);
-    assert_eq!(pipeline.held(NOW + PROBE), None);
+    assert_eq!(pipeline.held(&event(""), NOW + PROBE), None);
     assert_eq!(pipeline.run(&event(""), 1).await.trail.len(), 1, "called, and failed");
-    assert!(is_held(&pipeline) && pipeline.held(NOW + PROBE).is_some());
+    assert!(is_held(&pipeline) && pipeline.held(&event(""), NOW + PROBE).is_some());
     bench.clock.advance(PROBE);
     assert!(pipeline.run(&event("{}"), 1).await.verdict.is_ok());
     assert!(!is_held(&pipeline));
@@ -128,8 +128,8 @@ async fn steps_with_the_same_plugin_and_config_are_in_it_together() {
     for _ in 0..2 {
         pipeline.run(&event("{}"), 1).await.verdict.ok();
     }
-    let held: Vec<_> = pipeline.steps().map(|step| (step.number, step.quarantined.is_some())).collect();
-    assert_eq!(held, [(1, true), (2, true)]);
+    let held: Vec<_> = pipeline.steps().map(|step| (step.place, step.quarantined.is_some())).collect();
+    assert_eq!(held, [(Place::Pipeline(1), true), (Place::Pipeline(2), true)]);
 }
 
 #[tokio::test]

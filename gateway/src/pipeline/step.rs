@@ -4,14 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Failure, Held, Known,
-    actor::{Actor, Part, QUARANTINED, outcome},
+    actor::{Actor, Part, outcome},
     canary::Canary,
     quarantine::Leave,
     reach::{Reach, Room},
+    watched::QUARANTINED,
 };
 use crate::{
     clock::{Clock, Timestamp},
-    config::{self, OnError},
+    config::{self, At, OnError},
     journal::TrailEntry,
     plugin::{Answer, Call, CallError, Draft, PluginError, PluginHost, Role, View},
     telemetry::Metrics,
@@ -47,7 +48,11 @@ impl Step {
         metrics: &Metrics,
         known: &Known<'_>,
     ) -> Result<Self, PluginError> {
-        let plugin = host.load(&step.plugin, &step.config, Role::Step)?;
+        let role = match step.at {
+            At::Edge => Role::EdgeStep,
+            At::Pipeline => Role::Step,
+        };
+        let plugin = host.load(&step.plugin, &step.config, role)?;
         let reach = Arc::new(Reach::new(&route.deliver, plugin.max_output()));
         let actors = known.all().map(|step| &step.current);
         let current = Actor::in_force(&route.name, plugin, step.plugin.quarantine, metrics, actors);

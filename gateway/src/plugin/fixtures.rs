@@ -245,6 +245,7 @@ pub(crate) fn event(body: &'static str) -> Arc<Event> {
         body: Bytes::from_static(body.as_bytes()),
         event_type: Some("issues".into()),
         delivery_id: None,
+        passed: None,
         proof: Proof::for_tests(),
     })
 }

@@ -7,7 +7,7 @@ use super::{
     claimed::Claimed,
     guest::Guest,
 };
-use crate::verify::keyed::{Algorithm, KeyEncoding, Keyed};
+use crate::verify::keyed::{Algorithm, KeyEncoding, Keyed, which_of};
 
 impl requests::Host for Guest {}
 
@@ -90,11 +90,13 @@ impl secrets::Host for Guest {
         tag: Vec<u8>,
     ) -> wasmtime::Result<bool> {
         let keyed = Keyed { algorithm: algorithm.into(), encoding: key.into() };
-        Ok(keyed.matches(self.claimed()?.secrets(), &message, &tag))
+        let claimed = self.claimed()?;
+        Ok(claimed.note(keyed.matching(claimed.secrets(), &message, &tag)))
     }
 
     fn equals(&mut self, candidate: Vec<u8>) -> wasmtime::Result<bool> {
-        Ok(crate::verify::keyed::is_one_of(self.claimed()?.secrets(), &candidate))
+        let claimed = self.claimed()?;
+        Ok(claimed.note(which_of(claimed.secrets(), &candidate)))
     }
 
     fn hmac(

@@ -5,7 +5,6 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
@@ -20,6 +19,7 @@ use super::{
     learned::{LearnError, Learned, LearnedSecrets},
     pointer::Pointer,
     reader::Reader,
+    reply::Reply,
     scheme::{Answer, Condition, Confirm, Demand, Family, Field, Handshake, Learn, Needs, Scheme, Template},
     template::Part,
 };
@@ -62,14 +62,6 @@ pub struct Rule {
     demands: Vec<(Demand, Option<Charset>)>,
     status: StatusCode,
     headers: Vec<(HeaderName, Template)>,
-}
-
-/// What is answered.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
 }
 
 /// Why a handshake is not answered.

@@ -39,11 +39,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl Keyed {
-    /// Whether `tag` is the whole HMAC of the message by any of the secrets. As slow for a wrong one as for a right
+    /// The first of the secrets by which `tag` is the whole HMAC of the message. As slow for a wrong tag as for a right
     /// one, wherever it differs.
-    pub(crate) fn matches(self, secrets: &[Secret], message: &[u8], tag: &[u8]) -> bool {
-        let tags = secrets.iter().filter_map(|secret| self.tag(secret, message));
-        tags.fold(false, |found, made| found | bool::from(made.ct_eq(tag)))
+    pub(crate) fn matching(self, secrets: &[Secret], message: &[u8], tag: &[u8]) -> Option<usize> {
+        let is_by = |secret: &Secret| self.tag(secret, message).is_some_and(|made| made.ct_eq(tag).into());
+        first(secrets, is_by)
     }
 
     /// The HMAC by the first secret; `None` where there is none, or it has not the encoding.
@@ -73,10 +73,15 @@ impl Keyed {
     }
 }
 
-/// Whether this is one of the secrets.
-pub(crate) fn is_one_of(secrets: &[Secret], candidate: &[u8]) -> bool {
-    let equal = |secret: &Secret| !secret.expose().is_empty() & bool::from(secret.expose().ct_eq(candidate));
-    secrets.iter().fold(false, |found, secret| found | equal(secret))
+/// Which of the secrets this is.
+pub(crate) fn which_of(secrets: &[Secret], candidate: &[u8]) -> Option<usize> {
+    first(secrets, |secret| !secret.expose().is_empty() & bool::from(secret.expose().ct_eq(candidate)))
+}
+
+/// The first that is so; the others are asked all the same.
+fn first(secrets: &[Secret], mut is_so: impl FnMut(&Secret) -> bool) -> Option<usize> {
+    let found = secrets.iter().enumerate().map(|(index, secret)| is_so(secret).then_some(index));
+    found.fold(None, Option::or)
 }
 
 fn tag<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
@@ -111,17 +116,17 @@ mod tests {
         let message = b"what do ya want for nothing?";
         let tag = SHA256.sign(&secrets, message).unwrap();
         assert_eq!(hex::encode(&tag), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-        assert!(SHA256.matches(&secrets, message, &tag));
-        assert!(!SHA256.matches(&secrets, message, &tag[..31]));
-        assert!(!SHA256.matches(&secrets, b"another", &tag));
-        assert!(!SHA256.matches(&[], message, &tag));
+        assert_eq!(SHA256.matching(&secrets, message, &tag), Some(0));
+        assert_eq!(SHA256.matching(&secrets, message, &tag[..31]), None);
+        assert_eq!(SHA256.matching(&secrets, b"another", &tag), None);
+        assert_eq!(SHA256.matching(&[], message, &tag), None);
     }
 
     #[test]
     fn every_secret_counts_but_an_empty_one() {
         let secrets = secrets(&["", "old", "new"]);
-        assert!(is_one_of(&secrets, b"old") && is_one_of(&secrets, b"new"));
-        assert!(!is_one_of(&secrets, b"") && !is_one_of(&secrets, b"ol"));
+        assert_eq!((which_of(&secrets, b"old"), which_of(&secrets, b"new")), (Some(1), Some(2)));
+        assert_eq!((which_of(&secrets, b""), which_of(&secrets, b"ol")), (None, None));
         assert_eq!(SHA256.sign(&secrets, b"x"), None);
     }
 
@@ -131,8 +136,8 @@ mod tests {
         let base64 = Keyed { encoding: KeyEncoding::Base64, ..SHA256 };
         let tag = hex.sign(&secrets(&["ffff"]), b"x").unwrap();
         for same in ["//8=", "//8", "__8=", "__8"] {
-            assert!(base64.matches(&secrets(&[same]), b"x", &tag), "{same}");
+            assert_eq!(base64.matching(&secrets(&[same]), b"x", &tag), Some(0), "{same}");
         }
-        assert!(!base64.matches(&secrets(&["?"]), b"x", &tag));
+        assert_eq!(base64.matching(&secrets(&["?"]), b"x", &tag), None);
     }
 }

@@ -210,7 +210,11 @@ fn sign(name: &str, request: &mut Unverified) {
 
 fn event(name: &str, request: Unverified) -> Event {
     let (now, body) = (request.received_at, request.body.clone());
-    ready(verifier(&by_preset(name, &[SECRET])).verify(request, now)).unwrap().into_event(body)
+    ready(verifier(&by_preset(name, &[SECRET])).verify(request, now))
+        .unwrap()
+        .genuine()
+        .unwrap()
+        .into_event(body)
 }
 
 #[test]
@@ -238,7 +242,8 @@ fn every_secret_in_force_counts_and_no_other() {
     assert_eq!(code(1999), Ok(()));
     assert_eq!(code(2000), Err("signature_invalid"));
     let genuine = ready(verifier.verify(signed("github", "{}"), moment(1000))).map_err(|e| e.code());
-    assert_eq!(genuine.map(|genuine| genuine.matched()), Ok(Some(1)));
+    let matched = genuine.map(|judged| judged.genuine().and_then(|genuine| genuine.matched()));
+    assert_eq!(matched, Ok(Some(1)));
 }
 
 #[test]
@@ -313,18 +318,20 @@ fn json_may_be_a_part_of_a_form() {
 fn an_open_route_lets_anybody_in() {
     let event = ready(verifier(&config::Verify::None).verify(request(), Timestamp::default()))
         .unwrap()
+        .genuine()
+        .unwrap()
         .into_event(Bytes::new());
     assert_eq!((event.delivery_id, event.event_type), (None, None));
 }
 
 #[test]
-fn a_route_that_a_plugin_proves_lets_nobody_in_while_plugins_are_not_asked() {
+fn a_route_that_a_plugin_proves_lets_nobody_in_without_it() {
     let plugin = Arc::new(config::Plugin::new("prover", "prover.wasm".into()));
     let proof = config::PluginProof { plugin, config: Default::default(), secrets: Vec::new(), url: None };
     let verifier = verifier(&config::Verify::Plugin(Box::new(proof)));
     let refused = ready(verifier.verify(request(), Timestamp::default())).err().unwrap();
     assert_eq!(refused.code(), "plugin_unavailable");
-    assert!(refused.to_string().starts_with("the route is proven by plugin `prover`, "), "{refused}");
+    assert!(refused.to_string().starts_with("plugin `prover` proves the route's requests, "), "{refused}");
 }
 
 #[test]

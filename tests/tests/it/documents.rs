@@ -148,7 +148,7 @@ fn place_files(setup: &Setup, config: &str) {
         path
     };
     for file in values(config, "file") {
-        let bytes = if file.ends_with(".wasm") { plugin(file) } else { SIGNING_SECRET.into() };
+        let bytes = if file.ends_with(".wasm") { plugin(file, config) } else { SIGNING_SECRET.into() };
         fs::write(at(file), bytes).unwrap();
     }
     for (cert, key) in values(config, "cert").zip(values(config, "key")) {
@@ -159,9 +159,14 @@ fn place_files(setup: &Setup, config: &str) {
 }
 
 /// The standard plugin of that name, or one that takes any config in the place of a reader's own.
-fn plugin(file: &str) -> Vec<u8> {
-    let name = Path::new(file).file_name().unwrap();
-    fs::read(plugins_dir().join(name)).unwrap_or_else(|_| guest::keeps())
+fn plugin(file: &str, config: &str) -> Vec<u8> {
+    let path = Path::new(file);
+    let name = path.file_stem().unwrap().to_str().unwrap().replace('_', "-");
+    let own = || match values(config, "verify = { plugin").any(|proof| proof == name) {
+        true => guest::verifier_that_accepts(),
+        false => guest::keeps(),
+    };
+    fs::read(plugins_dir().join(path.file_name().unwrap())).unwrap_or_else(|_| own())
 }
 
 /// The texts behind `KEY = "`.

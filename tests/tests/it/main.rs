@@ -26,6 +26,12 @@ mod reload;
 /// Hostile plugins.
 mod plugins;
 
+/// Plugins that prove who sent a request.
+mod verifiers;
+
+/// Filters before the journal.
+mod edge;
+
 /// What plugins are granted: `kv` and `http`.
 mod grants;
 

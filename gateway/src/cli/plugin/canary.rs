@@ -59,10 +59,9 @@ fn readable(plugin: &PluginStatus) -> String {
 
 fn part(plugin: &PluginStatus, step: &PluginStep, canary: &CanaryStatus) -> String {
     let does = mode(&canary.mode);
-    let PluginStep { route, step, .. } = step;
+    let (route, place) = (&step.route, super::list::place(step));
     let file = &canary.file;
-    let mut text =
-        format!("route `{route}`, step {step}: {file} is tried out beside {}, {does}\n", plugin.file);
+    let mut text = format!("route `{route}`, {place}: {file} is tried out beside {}, {does}\n", plugin.file);
     let rows =
         [row("in force", &plugin.sha256, &canary.current), row("canary", &canary.sha256, &canary.candidate)];
     text += &table(["", "SHA256", "CALLS", "KEEP", "DROP", "MESSAGES", "ERRORS", "MEAN"], &rows);
@@ -117,7 +116,13 @@ mod tests {
     }
 
     fn list(canary: Option<CanaryStatus>) -> PluginList {
-        let step = PluginStep { route: "github".to_owned(), step: 1, quarantined: None, canary };
+        let step = PluginStep {
+            route: "github".to_owned(),
+            place: "pipeline".to_owned(),
+            step: Some(1),
+            quarantined: None,
+            canary,
+        };
         let plugin = PluginStatus {
             name: "redact".to_owned(),
             kind: "filter".to_owned(),
@@ -156,7 +161,7 @@ mod tests {
     fn both_are_shown_side_by_side_and_what_differs_with_its_event() {
         let plugin = with_canary(list(Some(shadow())), "redact").unwrap();
         let expected = "\
-route `github`, step 1: redact-2.wasm is tried out beside redact.wasm, shadow
+route `github`, pipeline 1: redact-2.wasm is tried out beside redact.wasm, shadow
           SHA256        CALLS  KEEP  DROP  MESSAGES  ERRORS  MEAN
 in force  abababababab  3      3     0     0         0       38us
 canary    cdcdcdcdcdcd  2      1     1     0         0       -

@@ -32,7 +32,7 @@ pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
 fn readable(list: &PluginList) -> String {
     let steps = list.plugins.iter().flat_map(|plugin| plugin.steps.iter().map(move |step| (plugin, step)));
     let rows: Vec<_> = steps.clone().map(|(plugin, step)| row(plugin, step)).collect();
-    let text = table(["PLUGIN", "KIND", "CONTRACT", "SHA256", "ROUTE", "STEP", "QUARANTINED"], &rows);
+    let text = table(["PLUGIN", "KIND", "CONTRACT", "SHA256", "ROUTE", "PLACE", "QUARANTINED"], &rows);
     let reasons = steps.clone().filter_map(|(plugin, step)| why(plugin, step));
     let text = reasons.fold(text, |text, line| text + &line + "\n");
     let canaries: Vec<_> = steps.filter_map(|(plugin, step)| canary_row(plugin, step)).collect();
@@ -44,7 +44,7 @@ const CANARIES: [&str; 10] = [
     "FILE",
     "SHA256",
     "ROUTE",
-    "STEP",
+    "PLACE",
     "MODE",
     "RUNS",
     "FAILURES",
@@ -60,7 +60,7 @@ fn canary_row(plugin: &PluginStatus, step: &PluginStep) -> Option<[String; 10]> 
         file.clone(),
         sha256.chars().take(DIGITS).collect(),
         step.route.clone(),
-        step.step.to_string(),
+        place(step),
         canary::mode(mode),
         candidate.calls.to_string(),
         candidate.errors.to_string(),
@@ -69,11 +69,16 @@ fn canary_row(plugin: &PluginStatus, step: &PluginStep) -> Option<[String; 10]> 
     ])
 }
 
+/// `verify`, `edge 1` or `pipeline 2`.
+pub(super) fn place(step: &PluginStep) -> String {
+    step.step.map_or_else(|| step.place.clone(), |number| format!("{} {number}", step.place))
+}
+
 fn row(plugin: &PluginStatus, step: &PluginStep) -> [String; 7] {
     let since = step.quarantined.as_ref().map_or_else(|| "-".to_owned(), |held| held.since.to_string());
     let sha256 = plugin.sha256.chars().take(DIGITS).collect();
     let PluginStatus { name, kind, contract, .. } = plugin;
-    [name.clone(), kind.clone(), contract.clone(), sha256, step.route.clone(), step.step.to_string(), since]
+    [name.clone(), kind.clone(), contract.clone(), sha256, step.route.clone(), place(step), since]
 }
 
 fn why(plugin: &PluginStatus, step: &PluginStep) -> Option<String> {
@@ -106,7 +111,13 @@ mod tests {
             differences: 0,
             last_differences: Vec::new(),
         };
-        let step = PluginStep { route: "a".to_owned(), step: 1, quarantined: None, canary: Some(canary) };
+        let step = PluginStep {
+            route: "a".to_owned(),
+            place: "pipeline".to_owned(),
+            step: Some(1),
+            quarantined: None,
+            canary: Some(canary),
+        };
         let plugin = PluginStatus {
             name: "redact".to_owned(),
             kind: "transform".to_owned(),
@@ -128,7 +139,8 @@ mod tests {
         let held = Quarantined { since, reason: "trapped: x".to_owned(), probe: since };
         let step = |route: &str, quarantined| PluginStep {
             route: route.to_owned(),
-            step: 1,
+            place: "pipeline".to_owned(),
+            step: Some(1),
             quarantined,
             canary: None,
         };
@@ -142,8 +154,8 @@ mod tests {
         };
         let text = readable(&PluginList { plugins: vec![plugin] });
         let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["redact", "transform", "1.0.0", "abababababab", "a", "1", "-"]);
-        assert_eq!(lines[2][3..], ["abababababab", "b", "1", "2026-03-01T12:00:00.000Z"]);
+        assert_eq!(lines[1], ["redact", "transform", "1.0.0", "abababababab", "a", "pipeline", "1", "-"]);
+        assert_eq!(lines[2][3..], ["abababababab", "b", "pipeline", "1", "2026-03-01T12:00:00.000Z"]);
         assert_eq!(
             text.lines().last().unwrap(),
             "`redact` on route `b` is not called: it trapped: x; put its file or config right, or run \

@@ -122,6 +122,7 @@ fn event(whole: Whole) -> Option<Event> {
         body: whole.body.bytes()?.into(),
         event_type: whole.event_type,
         delivery_id: whole.delivery_id,
+        passed: None,
         proof: Proof::of_a_case(),
     })
 }

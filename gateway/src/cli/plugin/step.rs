@@ -56,7 +56,7 @@ pub(super) fn plugin_as(file: &Path, lives: Lives, limits: Limits) -> config::Pl
 }
 
 /// What a gateway's config would say of the plugin in a file.
-pub(super) fn plugin(file: &Path) -> config::Plugin {
+pub(in crate::cli) fn plugin(file: &Path) -> config::Plugin {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     config::Plugin::new(name, file.to_owned())
 }
@@ -65,7 +65,7 @@ pub(super) fn plugin(file: &Path) -> config::Plugin {
 ///
 /// # Errors
 /// If it is neither.
-pub(super) fn config(given: Option<&str>) -> anyhow::Result<Value> {
+pub(in crate::cli) fn config(given: Option<&str>) -> anyhow::Result<Value> {
     let Some(given) = given else { return Ok(Value::Null) };
     if given.trim_start().starts_with('{') {
         return serde_json::from_str(given)

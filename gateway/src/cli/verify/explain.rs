@@ -15,10 +15,12 @@ use super::{
 };
 use crate::{
     cli::{known::known, output::print, presets::words},
-    clock::Timestamp,
+    clock::{Clock, SystemClock, Timestamp},
     config,
-    verify::{Keyring, PublicUrl, Settings, Unverified, Verifier, scheme::Preset},
+    verify::{Judged, Keyring, PublicUrl, Reply, Settings, Unverified, Verifier, scheme::Preset},
 };
+
+mod plugin;
 
 /// Reads a raw HTTP/1.1 request from standard input, checks it the way a route would, and says what was computed and
 /// which step failed. Exits with 0 if it is accepted, 1 if it is refused, 2 if it cannot be checked.
@@ -26,6 +28,9 @@ use crate::{
 pub struct ExplainArgs {
     #[command(flatten)]
     pub(super) which: WhichArgs,
+    /// The plugin's config: JSON in braces, or a file of JSON or TOML
+    #[arg(long, value_name = "JSON|FILE", requires = "plugin")]
+    pub(super) config: Option<String>,
     /// A secret; may be repeated. Other users of this machine can see it in the list of processes
     #[arg(long = "secret", value_name = "SECRET", allow_hyphen_values = true)]
     pub(super) secrets: Vec<SecretText>,
@@ -44,7 +49,8 @@ pub struct ExplainArgs {
     /// Our URL of this request as the provider signed it [default: made of the request's host and target]
     #[arg(long)]
     pub(super) url: Option<PublicUrl>,
-    /// The time to judge the request's by, in seconds since 1970; without it, times are not judged
+    /// The time to judge the request's by, in seconds since 1970; without it, times are not judged, but by a plugin as of
+    /// now
     #[arg(long, value_name = "UNIX", value_parser = parse_now)]
     now: Option<Timestamp>,
     /// Show the signature that would have been right: it is as good as the secret for this request
@@ -61,6 +67,9 @@ pub(super) struct WhichArgs {
     /// A TOML file with a scheme, as a route has it inline
     #[arg(long, value_name = "FILE")]
     pub(super) scheme: Option<PathBuf>,
+    /// A plugin that verifies; it is run
+    #[arg(long, value_name = "FILE")]
+    pub(super) plugin: Option<PathBuf>,
 }
 
 /// A secret from the command line, which is not shown.
@@ -71,8 +80,12 @@ pub(super) struct SecretText(String);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(super) enum Usage {
-    #[error("nothing says how to verify: give --preset or --scheme")]
+    #[error("nothing says how to verify: give --preset, --scheme or --plugin")]
     NoScheme,
+    #[error("{0}")]
+    Plugin(String),
+    #[error("--{option} is for schemes: a plugin has --config, --secret, --secret-env and --url")]
+    NotOfPlugin { option: &'static str },
     #[error("failed to read `{}`: {error}", .file.display())]
     File { file: PathBuf, error: io::Error },
     #[error("`{}` is not a scheme: {why}", .file.display())]
@@ -130,15 +143,29 @@ struct Explained {
 }
 
 async fn explain(args: &ExplainArgs, input: &[u8]) -> Result<Explained, Usage> {
-    let request = capture(input, args.now.unwrap_or_default())?;
-    let given = Given::new(args, &request)?;
+    // A plugin cannot leave times out: it judges by a clock, or not at all.
+    let now = args.now.or_else(|| args.which.plugin.is_some().then(|| SystemClock.now()));
+    let request = capture(input, now.unwrap_or_default())?;
     let mut narrator = Narrator::new(args.show_expected);
-    introduce(&mut narrator, args, &given, &request);
-    let verifier =
-        Verifier::new(&config::Verify::Proof(Box::new(given.settings)), &Arc::new(Keyring::default()));
+    let verifier = match &args.which.plugin {
+        Some(file) => {
+            let (proof, verifier) = plugin::load(args, file, &request)?;
+            plugin::introduce(&mut narrator, args, &proof, &request);
+            verifier
+        }
+        None => {
+            let given = Given::new(args, &request)?;
+            introduce(&mut narrator, args, &given, &request);
+            Verifier::new(&config::Verify::Proof(Box::new(given.settings)), &Arc::new(Keyring::default()))
+        }
+    };
     let body = request.body.clone();
-    Ok(match verifier.verify_before(request, args.now, &mut narrator).await {
-        Ok(genuine) => {
+    Ok(match verifier.verify_before(request, now, &mut narrator).await {
+        Ok(Judged::Question(Reply { status, body, .. })) => {
+            let outcome = format!("answered: {}, with a body of {} bytes", status.as_u16(), body.len());
+            Explained { text: narrator.end(&outcome), accepted: true }
+        }
+        Ok(Judged::Genuine(genuine)) => {
             let event = genuine.into_event(body);
             narrator.say("delivery id", event.delivery_id.as_deref().unwrap_or("none"));
             narrator.say("event type", event.event_type.as_deref().unwrap_or("none"));
@@ -158,10 +185,7 @@ fn introduce(narrator: &mut Narrator, args: &ExplainArgs, given: &Given, request
     for line in words::proof(scheme) {
         narrator.say("", &line);
     }
-    let query = request.query.as_ref().map_or_else(String::new, |query| format!("?{query}"));
-    narrator.say("request", &format!("{} {}{query}", request.method, request.path));
-    let (fields, bytes) = (request.headers.len(), request.body.len());
-    narrator.say("", &format!("{fields} header fields, a body of {bytes} bytes"));
+    of_request(narrator, request);
     if let Some(url) = url.as_ref().filter(|_| scheme.signs_url()) {
         narrator.say("our url", &url.of(&request.path, request.query.as_deref()));
     }
@@ -171,15 +195,26 @@ fn introduce(narrator: &mut Narrator, args: &ExplainArgs, given: &Given, request
     for (what, note) in &given.notes {
         narrator.say(what, note);
     }
-    match args.now {
-        Some(now) => narrator.say("now", &format!("{now}, which is {} s since 1970", now.as_secs())),
-        None => narrator.say("now", "not given, so times are not judged: see --now"),
-    }
+    of_time(narrator, args, "not given, so times are not judged: see --now");
     if args.show_expected {
         narrator.say(
             "warning",
             "an expected signature is as good as the secret for this request: keep it to yourself",
         );
+    }
+}
+
+fn of_request(narrator: &mut Narrator, request: &Unverified) {
+    let query = request.query.as_ref().map_or_else(String::new, |query| format!("?{query}"));
+    narrator.say("request", &format!("{} {}{query}", request.method, request.path));
+    let (fields, bytes) = (request.headers.len(), request.body.len());
+    narrator.say("", &format!("{fields} header fields, a body of {bytes} bytes"));
+}
+
+fn of_time(narrator: &mut Narrator, args: &ExplainArgs, without: &str) {
+    match args.now {
+        Some(now) => narrator.say("now", &format!("{now}, which is {} s since 1970", now.as_secs())),
+        None => narrator.say("now", without),
     }
 }
 
@@ -228,7 +263,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::verify::tests::ready;
+    use crate::plugin::{Kind, block_on, fixtures::Wat};
 
     #[derive(Debug, Parser)]
     struct Cli {
@@ -239,7 +274,7 @@ mod tests {
     /// `sluice verify explain` with these arguments and this input.
     fn run(list: &[&str], input: &[u8]) -> Result<Explained, String> {
         let cli = Cli::try_parse_from([&["explain"], list].concat()).map_err(|error| error.to_string())?;
-        ready(explain(&cli.args, input)).map_err(|usage| usage.to_string())
+        block_on(explain(&cli.args, input)).map_err(|usage| usage.to_string())
     }
 
     const SLACK: &[u8] = b"POST /in HTTP/1.1\r\nHost: h.test\r\n\
@@ -303,6 +338,31 @@ mod tests {
         assert!(error.contains("an empty line must follow"), "{error}");
         let error = run(&["--preset", "square", "--secret", "s"], b"POST / HTTP/1.1\r\n\r\n").unwrap_err();
         assert!(error.contains("give --url"), "{error}");
+    }
+
+    #[test]
+    fn a_plugin_is_asked_and_what_it_says_is_shown() {
+        let file = tempfile::Builder::new().suffix(".wasm").tempfile().unwrap();
+        let guest = |call| Wat { kind: Kind::Verify, call, ..Wat::default() }.module();
+        let list = ["--plugin", file.path().to_str().unwrap(), "--secret", "hush", "--now", "17"];
+        let says = r#"(call $log (i32.const 2) (i32.const 1024) (i32.const 6)) (call $drop)"#;
+        for (call, last, accepted) in [
+            ("(call $ok)", "accepted", true),
+            (says, "refused: plugin_refused: plugin `", false),
+            ("(unreachable)", "refused: plugin_unavailable: plugin `", false),
+        ] {
+            std::fs::write(&file, guest(call)).unwrap();
+            let explained = run(&list, SLACK).unwrap();
+            assert!(last_line(&explained).starts_with(last), "{}", explained.text);
+            assert_eq!(explained.accepted, accepted);
+            assert_eq!(explained.text.contains("info: reason"), call == says, "{}", explained.text);
+            assert!(!explained.text.contains("hush"), "{}", explained.text);
+        }
+        let error = run(&[&list[..], &["--var", "a=b"]].concat(), SLACK).unwrap_err();
+        assert!(error.starts_with("--var is for schemes"), "{error}");
+        std::fs::write(&file, crate::plugin::fixtures::filter("(call $ok)")).unwrap();
+        let error = run(&list, SLACK).unwrap_err();
+        assert!(error.contains("`verify` takes plugins that export `verify`"), "{error}");
     }
 
     #[test]

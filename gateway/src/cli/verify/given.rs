@@ -79,20 +79,31 @@ fn secrets(
     scheme: &Scheme,
     notes: &mut Vec<(&'static str, String)>,
 ) -> Result<Vec<Secret>, Usage> {
+    let mut usable = all_secrets(args)?;
+    usable.retain(|secret| match scheme.check_secret(secret.expose()) {
+        Ok(()) => true,
+        Err(why) => {
+            notes.push(("secrets", format!("{} cannot be used: {why}", secret.origin())));
+            false
+        }
+    });
+    Ok(usable)
+}
+
+/// Those of the flags, in their order, then those of the environment.
+///
+/// # Errors
+/// If a variable is not set.
+pub(super) fn all_secrets(args: &ExplainArgs) -> Result<Vec<Secret>, Usage> {
     let texts = args.secrets.iter().map(|secret| secret.expose().to_owned());
     let from_env = args
         .secret_envs
         .iter()
         .map(|name| std::env::var(name).map_err(|_| Usage::NoSuchVariable { name: name.clone() }));
-    let mut usable = Vec::new();
-    for (index, text) in texts.map(Ok).chain(from_env).enumerate() {
-        let (origin, text) = (format!("secret {}", index + 1), text?);
-        match scheme.check_secret(text.as_bytes()) {
-            Ok(()) => usable.push(Secret::new(text.into_bytes(), origin)),
-            Err(why) => notes.push(("secrets", format!("{origin} cannot be used: {why}"))),
-        }
-    }
-    Ok(usable)
+    let secrets = texts.map(Ok).chain(from_env).enumerate();
+    secrets
+        .map(|(index, text)| Ok(Secret::new(text?.into_bytes(), format!("secret {}", index + 1))))
+        .collect()
 }
 
 /// Those given and the scheme's own defaults. What only one that is missing could judge is not judged.
@@ -153,11 +164,16 @@ fn url(args: &ExplainArgs, scheme: &Scheme, request: &Unverified) -> Result<Opti
     if let Some(url) = &args.url {
         return Ok(Some(url.clone()));
     }
-    let host = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-    match host.and_then(|host| format!("https://{host}").parse().ok()) {
+    match own_url(request) {
         None if scheme.signs_url() => Err(Usage::NoUrl),
         url => Ok(url),
     }
+}
+
+/// As the request's own host has it.
+pub(super) fn own_url(request: &Unverified) -> Option<PublicUrl> {
+    let host = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    host.and_then(|host| format!("https://{host}").parse().ok())
 }
 
 fn jwks(given: &str) -> Result<Arc<[u8]>, Usage> {

@@ -1,9 +1,10 @@
 //! The bytes of a stored event and of a stored message: everything but the body, in one blob.
 //!
 //! ```text
-//! event    version:u8 method:text path:text query:text? event-type:text? delivery-id:text?
+//! event    version:u8 passed method:text path:text query:text? event-type:text? delivery-id:text?
 //!          params:u16 × (name:text value:text) headers:rest
 //! message  version:u8 batch key:text? destinations:u16? × text headers:rest
+//! passed   [u8; 8]                         in version 2 only: which filters at the edge it passed
 //! batch    id:[u8; 16] members:u32 place:u32   in version 2 only: a delivery that waits for others
 //! text     length:u32 UTF-8            ?  present:u8, then the thing itself
 //! ```
@@ -13,13 +14,15 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::{
-    event::{Event, Headers, Message},
+    event::{Event, Headers, Message, Passed},
     journal::BatchTag,
 };
 
 const VERSION: u8 = 1;
 /// Of a message that waits to be delivered in a batch.
 const BATCHED: u8 = 2;
+/// Of an event that passed filters at the edge.
+const PASSED: u8 = 2;
 
 /// Everything of an event that has no column of its own.
 pub(super) struct Head {
@@ -30,6 +33,7 @@ pub(super) struct Head {
     pub(super) delivery_id: Option<String>,
     pub(super) params: Vec<(String, String)>,
     pub(super) headers: Headers,
+    pub(super) passed: Option<Passed>,
 }
 
 /// The checksum stored with a row, verified whenever the row is read.
@@ -42,7 +46,13 @@ pub(super) fn checksum(head: &[u8], body: &[u8]) -> i64 {
 
 pub(super) fn encode_event(event: &Event) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + event.headers.len() * 48);
-    out.push(VERSION);
+    match event.passed {
+        None => out.push(VERSION),
+        Some(passed) => {
+            out.push(PASSED);
+            out.extend_from_slice(&passed.to_bytes());
+        }
+    }
     put_text(&mut out, event.method.as_str());
     put_text(&mut out, &event.path);
     put_optional(&mut out, event.query.as_deref());
@@ -59,7 +69,7 @@ pub(super) fn encode_event(event: &Event) -> Vec<u8> {
 
 /// Reads what [`encode_event`] wrote; `None` if the bytes are not that.
 pub(super) fn decode_event(bytes: &[u8]) -> Option<Head> {
-    let mut input = Input::new(bytes)?;
+    let (passed, mut input) = Input::passed(bytes)?;
     Some(Head {
         method: Method::from_bytes(input.text()?.as_bytes()).ok()?,
         path: input.text()?,
@@ -68,6 +78,7 @@ pub(super) fn decode_event(bytes: &[u8]) -> Option<Head> {
         delivery_id: input.optional(Input::text)?,
         params: input.list(|input| Some((input.text()?, input.text()?)))?,
         headers: Headers::decode(input.0)?,
+        passed,
     })
 }
 
@@ -130,9 +141,15 @@ fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        let (&version, rest) = bytes.split_first()?;
-        (version == VERSION).then_some(Self(rest))
+    /// An event and the filters that it passed.
+    fn passed(bytes: &'a [u8]) -> Option<(Option<Passed>, Self)> {
+        let (&version, mut rest) = bytes.split_first()?;
+        let passed = match version {
+            VERSION => None,
+            PASSED => Some(Passed::from_bytes(rest.split_off(..8)?.try_into().ok()?)),
+            _ => return None,
+        };
+        Some((passed, Self(rest)))
     }
 
     /// A message and the batch that it waits for.
@@ -190,6 +207,18 @@ mod tests {
             destinations: Some(vec!["a".into(), "b".into()]),
             key: Some("k".into()),
         }
+    }
+
+    #[test]
+    fn event_keeps_the_filters_that_it_passed_and_one_without_is_written_as_ever() {
+        let event = Event::clone(&crate::plugin::fixtures::event("{}"));
+        let plain = encode_event(&event);
+        assert_eq!((plain[0], decode_event(&plain).unwrap().passed), (VERSION, None));
+        let passed = Some(Passed::from_bytes([7; 8]));
+        let marked = encode_event(&Event { passed, ..event.clone() });
+        let head = decode_event(&marked).unwrap();
+        assert_eq!((head.passed, head.path, head.headers), (passed, event.path, event.headers));
+        assert!(decode_event(&marked[..8]).is_none());
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(super) fn event(row: &Row<'_>, names: &Names) -> rusqlite::Result<StoredEven
             body: Bytes::copy_from_slice(body),
             event_type: head.event_type,
             delivery_id: head.delivery_id,
+            passed: head.passed,
             proof: Proof::from_journal(),
         })
     });

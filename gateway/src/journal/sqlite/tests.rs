@@ -196,6 +196,7 @@ fn event(route: &str, number: usize, received_at: Timestamp) -> Arc<Event> {
         body: Bytes::from(format!("body {number}")),
         event_type: Some("push".into()),
         delivery_id: Some(format!("d{number}")),
+        passed: None,
         proof: Proof::for_tests(),
     })
 }

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::super::{
-    Differing, What,
-    actor::{Actor, QUARANTINED, SKIPPED},
+    Differing, QUARANTINED, What,
+    actor::{Actor, SKIPPED},
     comparison::compare,
     figures::Ledger,
     reach::{Reach, Room},

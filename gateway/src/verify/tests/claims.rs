@@ -20,7 +20,7 @@ fn a_tokens_claims_say_which_event_it_is() {
     let verifier = verifier(&config::Verify::Proof(Box::new(settings)));
     let mut request = request();
     request.headers.insert("x-jwt", token.parse().unwrap());
-    let genuine = ready(verifier.verify(request, Timestamp::default())).unwrap();
+    let genuine = ready(verifier.verify(request, Timestamp::default())).unwrap().genuine().unwrap();
     assert_eq!(genuine.matched(), Some(0));
     let event = genuine.into_event(Bytes::new());
     assert_eq!((event.delivery_id.as_deref(), event.event_type.as_deref()), (Some("j1"), Some("5")));

@@ -148,6 +148,7 @@ impl Asked {
             body: request.body,
             event_type: self.event_type.clone(),
             delivery_id: None,
+            passed: None,
             proof: Proof::of_a_case(),
         };
         View::of(Arc::new(event), self.attempt)
