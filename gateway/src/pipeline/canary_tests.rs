@@ -165,7 +165,7 @@ async fn candidate_in_quarantine_leaves_all_events_to_the_plugin_in_force() {
     }
     assert!(canary(&pipeline).quarantined().is_some());
     assert!(pipeline.steps().all(|step| step.quarantined.is_none()));
-    assert_eq!(pipeline.held(&event("{}"), NOW), None, "no event waits");
+    assert_eq!(pipeline.held(&event, NOW), None, "no event waits");
     let outcome = pipeline.run(&event, 1).await;
     assert!(outcome.verdict.is_ok());
     assert_eq!(by_canary(&outcome), [false]);

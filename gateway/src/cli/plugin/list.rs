@@ -128,8 +128,20 @@ mod tests {
         };
         let text = readable(&PluginList { plugins: vec![plugin] });
         let last: Vec<_> = text.lines().last().unwrap().split_whitespace().collect();
-        let expected =
-            ["redact", "redact-2.wasm", "cdcdcdcdcdcd", "a", "1", "share", "0.05", "5", "2", "0", "-"];
+        let expected = [
+            "redact",
+            "redact-2.wasm",
+            "cdcdcdcdcdcd",
+            "a",
+            "pipeline",
+            "1",
+            "share",
+            "0.05",
+            "5",
+            "2",
+            "0",
+            "-",
+        ];
         assert_eq!(last, expected);
     }
 
