@@ -139,6 +139,9 @@ impl Generation {
             if let Some(prover) = &route.prover {
                 prover.say_replaced_by(new.and_then(|route| route.prover.as_deref()));
             }
+            if let Some(batch) = &route.batch {
+                batch.say_replaced_by(new.and_then(|route| route.batch.as_deref()));
+            }
         }
     }
 
@@ -184,15 +187,18 @@ impl LiveRoute {
         }
     }
 
-    /// Its plugins: the one that proves its requests, then the steps of its pipeline.
+    /// Its plugins: the one that proves its requests, the steps of its pipeline, the one that makes batches.
     pub fn steps(&self) -> impl Iterator<Item = StepStatus<'_>> {
-        self.prover.iter().map(|prover| prover.status()).chain(self.pipeline.steps())
+        let proof = self.prover.iter().map(|prover| prover.status());
+        let batch = self.batch.iter().filter_map(|batch| batch.status());
+        proof.chain(self.pipeline.steps()).chain(batch)
     }
 
     /// Ends the quarantines of a plugin by hand; whether there was one.
     pub fn resume(&self, plugin: &str) -> bool {
         let is_proof = self.prover.as_ref().is_some_and(|prover| prover.resume(plugin));
-        self.pipeline.resume(plugin) || is_proof
+        let is_batch = self.batch.as_ref().is_some_and(|batch| batch.resume(plugin));
+        self.pipeline.resume(plugin) || is_proof || is_batch
     }
 }
 
@@ -213,7 +219,8 @@ impl Loaded {
             Prover::load(name, proof, plugins, metrics, doorstep.clone(), earlier).map(Arc::new)
         });
         let pipeline = Pipeline::build(route, plugins, metrics, before.map(|before| &before.pipeline));
-        let batcher = batch.map(|batch| Batcher::load(name, batch, plugins, metrics));
+        let earlier = before.and_then(|before| before.batch.as_deref());
+        let batcher = batch.map(|batch| Batcher::load(name, batch, plugins, metrics, earlier));
         match (prover.transpose(), pipeline, batcher.transpose()) {
             (Ok(prover), Ok(pipeline), Ok(batch)) => Ok(Self { prover, pipeline, batch, doorstep }),
             (prover, pipeline, batcher) => {

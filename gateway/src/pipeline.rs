@@ -13,7 +13,6 @@ use crate::{
     telemetry::Metrics,
 };
 
-pub(crate) use self::watched::{QUARANTINED, Watched};
 use self::{
     actor::Actor,
     reach::Room,
@@ -25,6 +24,10 @@ pub use self::{
     edge::AtEdge,
     figures::{Differing, Figures, Tally},
     quarantine::{Held, Quarantine},
+};
+pub(crate) use self::{
+    quarantine::Leave,
+    watched::{QUARANTINED, Watched},
 };
 
 mod actor;
@@ -91,6 +94,7 @@ pub enum Place {
     Verify,
     Edge(usize),
     Pipeline(usize),
+    Batch,
 }
 
 /// An ordered list of configured plugins. Cheap to clone; immutable.

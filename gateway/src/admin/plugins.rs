@@ -73,6 +73,7 @@ fn place(place: Place) -> (&'static str, Option<usize>) {
         Place::Verify => ("verify", None),
         Place::Edge(step) => ("edge", Some(step)),
         Place::Pipeline(step) => ("pipeline", Some(step)),
+        Place::Batch => ("batch", None),
     }
 }
 

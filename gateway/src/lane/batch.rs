@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Lane, Outcome,
-    batcher::{Batcher, FOLDED},
+    batcher::{Batcher, FOLDED, Part},
     give_up, next_state,
     record::{DEAD, DELIVERED, Made, RETRY},
     window::{Batch, Member},
@@ -74,22 +74,31 @@ type Fates = Vec<Option<Fate>>;
 
 impl Run<'_> {
     async fn all(&self, members: Vec<Member>) {
-        let mut groups = vec![members];
-        while let Some(group) = groups.pop() {
+        let mut groups = vec![(members, Part::Whole)];
+        while let Some((group, part)) = groups.pop() {
             if self.lane.shared.closing.is_cancelled() {
                 wait(group, self.lane.shared.clock.now());
                 continue;
             }
-            let mut first = self.attempt(group).await;
+            let mut first = self.attempt(group, part).await;
             let second = first.split_off(first.len() / 2);
-            groups.extend([second, first].into_iter().filter(|half| !half.is_empty()));
+            let halves = [second, first].into_iter().filter(|half| !half.is_empty());
+            groups.extend(halves.map(|half| (half, Part::Half)));
         }
     }
 
     /// One attempt. What comes back is to be split.
-    async fn attempt(&self, mut group: Vec<Member>) -> Vec<Member> {
-        let at = self.lane.shared.clock.now();
-        let Call { answer, elapsed, log, counts: _ } = self.batcher.fold(&self.window(&group)).await;
+    async fn attempt(&self, mut group: Vec<Member>, part: Part) -> Vec<Member> {
+        let clock = &*self.lane.shared.clock;
+        let at = clock.now();
+        let call = match self.batcher.fold(&self.window(&group), part, clock).await {
+            Ok(call) => call,
+            // It counts as no attempt.
+            Err(held) => {
+                return settle(group.into_iter().map(|member| (member, Fate::Wait(at + held.wait(at)))), at);
+            }
+        };
+        let Call { answer, elapsed, log, counts: _ } = call;
         let step = |error: Option<&CallError>, log| self.step(at, elapsed, error, log);
         match answer {
             Ok(folded) => {

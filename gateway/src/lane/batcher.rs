@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
 use crate::{
+    clock::Clock,
     config,
+    pipeline::{Held, Leave, Place, StepStatus, Watched},
     plugin::{Call, CallError, Folded, Plugin, PluginError, PluginHost, Role, Window},
-    telemetry::{Metrics, PluginLabels, PluginOutcomeLabels, seconds},
+    telemetry::Metrics,
 };
 
 /// What history and metrics call a fold that went well.
@@ -52,12 +53,21 @@ impl Fold for Plugin {
 pub struct Batcher {
     pub(super) settings: Settings,
     fold: Arc<dyn Fold>,
-    seconds: Histogram,
-    outcomes: Vec<(&'static str, Counter)>,
+    /// The plugin behind `fold`; `None` where it is none.
+    watched: Option<Watched>,
+}
+
+/// What of a window is folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Whole,
+    /// A part of one that failed: it looks for the item that is at fault, and says nothing of the plugin.
+    Half,
 }
 
 impl Batcher {
-    /// Loads the plugin of a route's `batch`. As slow as [`PluginHost::load`].
+    /// Loads the plugin of a route's `batch`. As slow as [`PluginHost::load`]. If it was there `before`, and is still
+    /// the same, it stays in its quarantine.
     ///
     /// # Errors
     /// Fails if the plugin cannot be loaded, or makes no batches.
@@ -66,26 +76,40 @@ impl Batcher {
         batch: &config::Batch,
         host: &PluginHost,
         metrics: &Metrics,
+        before: Option<&Self>,
     ) -> Result<Arc<Self>, PluginError> {
         let config::Batch { plugin, config, events, bytes, wait, by_key } = batch;
         let settings = Settings { events: *events, bytes: *bytes, wait: *wait, by_key: *by_key };
-        Ok(Self::new(route, settings, host.load(plugin, config, Role::Batch)?, metrics))
+        let quarantine = plugin.quarantine.map(|quarantine| (quarantine, "its batches wait"));
+        let plugin = host.load(plugin, config, Role::Batch)?;
+        let known = before.and_then(|before| before.watched.as_ref()).into_iter();
+        let watched = Watched::new(route, plugin.clone(), quarantine, &[FOLDED], metrics, known);
+        Ok(Arc::new(Self { settings, fold: plugin, watched: Some(watched) }))
     }
 
-    pub fn new(route: &Arc<str>, settings: Settings, fold: Arc<dyn Fold>, metrics: &Metrics) -> Arc<Self> {
-        let plugin = fold.name().clone();
-        let labels = PluginLabels { route: route.clone(), plugin: plugin.clone() };
-        let counter = |outcome| {
-            let (route, plugin) = (route.clone(), plugin.clone());
-            metrics.plugin_outcomes.get_or_create_owned(&PluginOutcomeLabels { route, plugin, outcome })
-        };
-        let names = [FOLDED].into_iter().chain(CallError::OUTCOMES);
-        Arc::new(Self {
-            settings,
-            seconds: metrics.plugin_seconds.get_or_create_owned(&labels),
-            outcomes: names.map(|name| (name, counter(name))).collect(),
-            fold,
-        })
+    /// One without a plugin to watch.
+    pub fn new(settings: Settings, fold: Arc<dyn Fold>) -> Arc<Self> {
+        Arc::new(Self { settings, fold, watched: None })
+    }
+
+    /// The plugin, with the quarantine that it is in.
+    pub fn status(&self) -> Option<StepStatus<'_>> {
+        let watched = self.watched.as_ref()?;
+        let quarantined = watched.quarantined();
+        Some(StepStatus { place: Place::Batch, plugin: watched.plugin(), quarantined, canary: None })
+    }
+
+    /// Ends the quarantine of the plugin of this name by hand; whether there was one.
+    pub fn resume(&self, plugin: &str) -> bool {
+        let watched = self.watched.as_ref().filter(|watched| **watched.plugin().name() == *plugin);
+        watched.is_some_and(|watched| watched.resume("by hand"))
+    }
+
+    /// Says whether the quarantine is over now that `new` is in its place.
+    pub fn say_replaced_by(&self, new: Option<&Self>) {
+        if let Some(watched) = &self.watched {
+            watched.replaced_by(new.and_then(|new| new.watched.as_ref()).into_iter());
+        }
     }
 
     /// The plugin's name.
@@ -94,13 +118,25 @@ impl Batcher {
     }
 
     /// Folds a window, and takes note of how that went.
-    pub(super) async fn fold(&self, window: &Window) -> Call<Vec<Folded>> {
+    ///
+    /// # Errors
+    /// The quarantine that the plugin is in.
+    pub(super) async fn fold(
+        &self,
+        window: &Window,
+        part: Part,
+        clock: &dyn Clock,
+    ) -> Result<Call<Vec<Folded>>, Held> {
+        let Some(watched) = &self.watched else { return Ok(self.fold.fold(window).await) };
+        let leave = match part {
+            Part::Whole => watched.admit(clock.now())?,
+            Part::Half => Leave::Free,
+        };
         let call = self.fold.fold(window).await;
-        let outcome = call.answer.as_ref().map_or_else(CallError::outcome, |_| FOLDED);
-        self.seconds.observe(seconds(call.elapsed));
-        if let Some((_, counter)) = self.outcomes.iter().find(|(name, _)| *name == outcome) {
-            counter.inc();
+        if part == Part::Whole {
+            watched.note(leave, &call.answer, &call.log, clock.now());
         }
-        call
+        watched.record(call.answer.as_ref().map_or_else(CallError::outcome, |_| FOLDED), call.elapsed);
+        Ok(call)
     }
 }

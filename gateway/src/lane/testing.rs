@@ -17,7 +17,6 @@ use crate::{
     event::{EventId, Headers, Message},
     journal::{Delivery, DeliveryKey, DeliveryState},
     plugin::{Call, CallError, Folded, Window},
-    telemetry::Metrics,
 };
 
 /// A window that nothing closes but its time.
@@ -67,7 +66,7 @@ impl Joining {
     }
 
     pub(crate) fn batcher(self: Arc<Self>, settings: Settings) -> Arc<Batcher> {
-        Batcher::new(&crate::dispatch::testing::ROUTE.into(), settings, self, &Metrics::new())
+        Batcher::new(settings, self)
     }
 }
 

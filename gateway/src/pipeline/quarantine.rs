@@ -152,7 +152,7 @@ impl Quarantine {
 impl Held {
     /// How long an event is to wait before it tries again: as long as the quarantine has lasted, a second at least
     /// and a minute at most.
-    pub(super) fn wait(&self, now: Timestamp) -> Duration {
+    pub(crate) fn wait(&self, now: Timestamp) -> Duration {
         now.since(self.since).clamp(SOONEST, LATEST)
     }
 }

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering};
 use super::*;
 use crate::{
     clock::{Clock, ManualClock, SystemClock},
-    config::Destination,
+    config::{self, Destination},
     dispatch::testing::{Bench, ROUTE, Received, Reply, Sink, destination},
     event::EventId,
     journal::{DeliveryAttempt, Ending, Settlement},
@@ -27,7 +27,7 @@ fn start(clock: Arc<dyn Clock>, crm: Destination, settings: Settings, fold: Arc<
 }
 
 fn put_in_force(bench: &Bench, settings: Settings, fold: Arc<Joining>) {
-    let batcher = Batcher::new(&ROUTE.into(), settings, fold, &bench.metrics);
+    let batcher = Batcher::new(settings, fold);
     bench.lanes.batch(HashMap::from([(ROUTE.into(), batcher)]));
 }
 
@@ -127,7 +127,6 @@ async fn full_window_arrives_as_one_message_and_ends_every_event() {
     for line in [
         "sluice_batches_total{route=\"github\",destination=\"crm\",outcome=\"delivered\"} 1\n",
         "sluice_batch_size_sum{route=\"github\"} 3.0\n",
-        "sluice_plugin_outcomes_total{route=\"github\",plugin=\"joining\",outcome=\"messages\"} 1\n",
         "sluice_delivery_attempts_total{destination=\"crm\",outcome=\"delivered\"} 1\n",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
@@ -316,7 +315,7 @@ async fn guest_that_never_comes_back_loses_its_own_events_and_no_other_s() {
     guest.limits.time = Duration::from_millis(5);
     let plugin = rig.host.load(&guest, &serde_json::Value::Null, Role::Batch).unwrap();
     let bench = Bench::start(Arc::new(SystemClock), vec![once(&sink)]);
-    let batcher = Batcher::new(&ROUTE.into(), of(8), plugin, &bench.metrics);
+    let batcher = Batcher::new(of(8), plugin);
     bench.lanes.batch(HashMap::from([(ROUTE.into(), batcher)]));
     let stopped = "plugin `guest` was stopped: it ran for longer than 5ms, its limit";
     assert!(accept_all(&bench).await.iter().all(|settlement| death(settlement) == Some(stopped)));
@@ -324,6 +323,39 @@ async fn guest_that_never_comes_back_loses_its_own_events_and_no_other_s() {
     let id = bench.accept("single");
     assert!(left(&bench.journal.settlement(id).await).is_none());
     assert_eq!(sink.received(1).await.len(), 1);
+}
+
+/// Of a batch that is split only the whole counts: one event that cannot be folded is no reason.
+#[tokio::test]
+async fn plugin_that_fails_batch_after_batch_is_quarantined_and_its_members_wait() {
+    let sink = Sink::start(|_, _| Reply::status(200)).await;
+    let rig = Rig::new();
+    let traps = Wat { kind: Kind::Batch, call: "(unreachable)", ..Wat::default() };
+    let mut plugin = rig.plugin("guest", &traps.module());
+    plugin.quarantine = Some(config::Quarantine { failures: 2, ..config::Quarantine::default() });
+    let batch = config::Batch {
+        plugin: Arc::new(plugin),
+        config: serde_json::Value::Null,
+        events: 8,
+        bytes: 1 << 20,
+        wait: Duration::from_secs(60),
+        by_key: false,
+    };
+    let batcher = Batcher::load(&ROUTE.into(), &batch, &rig.host, &rig.metrics, None).unwrap();
+    let bench = Bench::start(Arc::new(SystemClock), vec![once(&sink)]);
+    bench.lanes.batch(HashMap::from([(ROUTE.into(), batcher.clone())]));
+    for _ in 0..2 {
+        assert!(batcher.status().unwrap().quarantined.is_none());
+        assert!(accept_all(&bench).await.iter().all(|settlement| death(settlement).is_some()));
+    }
+    assert!(batcher.status().unwrap().quarantined.is_some());
+    for settlement in accept_all(&bench).await {
+        let delivery = left(&settlement).unwrap();
+        assert!(matches!(delivery.state, DeliveryState::Waiting { .. }) && delivery.attempts == 0);
+    }
+    let same = Batcher::load(&ROUTE.into(), &batch, &rig.host, &rig.metrics, Some(&batcher)).unwrap();
+    assert!(same.status().unwrap().quarantined.is_some(), "a reload that changes nothing ends nothing");
+    assert!(same.resume("guest") && !same.resume("guest"));
 }
 
 #[tokio::test]
