@@ -6,9 +6,7 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     hash::{Hash, Hasher},
-    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Instant,
@@ -26,12 +24,14 @@ pub use call::{Answer, Call, CallError, Judgement};
 pub use claimed::Claimed;
 pub(crate) use configure::block_on;
 pub use contract::{Contract, Kind};
+pub use error::PluginError;
 pub use given::{Given, Reply};
 pub use granted::Services;
 pub use inspection::{Form, Inspection};
 pub use log::{BYTES as LOG_BYTES, LINES as LOG_LINES};
 pub use pages::Pages;
 pub use probe::{Probe, Reused};
+pub use role::Role;
 pub use view::{Draft, View};
 pub use window::{Folded, Item, Window};
 
@@ -40,15 +40,15 @@ use crate::{
     telemetry::{Metrics, PluginCountLabels},
 };
 use cache::{Cache, EntryId};
-use contract::Checked;
+use counters::Counters;
 use engine::Runtime;
 use granted::Granted;
 use guest::{Guest, Remains, Subject};
-use limits::iec;
-use log::tidy;
+use image::Image;
 use pool::Resident;
 use pooled::Keeper;
 use program::{Fault, Program};
+use source::Source;
 use stage::{Heavy, Stage, Stages};
 
 mod batching;
@@ -58,12 +58,15 @@ mod call;
 mod claimed;
 mod configure;
 mod contract;
+mod counters;
 mod engine;
+mod error;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod given;
 mod granted;
 mod guest;
+mod image;
 mod inspection;
 mod limits;
 mod log;
@@ -76,21 +79,14 @@ mod probe;
 mod program;
 mod proving;
 mod reaper;
+mod role;
+mod source;
 mod stage;
 mod thread_time;
 mod ticker;
 mod view;
 mod wasi;
 mod window;
-
-/// The largest plugin file that is read, in bytes. JavaScript and Python plugins come with their interpreter.
-const MAX_FILE: u64 = 64 << 20;
-/// More code than this is an interpreter's, in bytes.
-const LARGE: u64 = 512 << 10;
-/// The most names of imports or exports that an error lists.
-const MAX_LISTED: usize = 20;
-/// The most counters that a plugin may have.
-const MAX_COUNTERS: usize = 100;
 
 /// Loads plugins, and owns the engine that runs them. One per process: generations share it.
 pub struct PluginHost {
@@ -457,157 +453,6 @@ impl Plugin {
     }
 }
 
-/// What a plugin is loaded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A step of a pipeline.
-    Step,
-    /// A candidate beside a step's plugin, of which nothing is delivered. It must leave no trace with others: it counts
-    /// nothing, sends nothing, and writes nothing into the plugin's store.
-    Shadow,
-    /// A step that runs before the journal.
-    EdgeStep,
-    /// A route's proof of origin.
-    Verify,
-    /// A route's batches.
-    Batch,
-    /// Whatever it can do.
-    Any,
-}
-
-impl Role {
-    fn check(self, plugin: &config::Plugin, kind: Kind) -> Result<(), PluginError> {
-        let fits = match self {
-            Self::Step | Self::Shadow => matches!(kind, Kind::Filter | Kind::Transform),
-            Self::EdgeStep => kind == Kind::Filter,
-            Self::Verify => kind == Kind::Verify,
-            Self::Batch => kind == Kind::Batch,
-            Self::Any => true,
-        };
-        if fits { Ok(()) } else { Err(PluginError::Role { plugin: plugin.name.clone(), kind, role: self }) }
-    }
-
-    /// What takes which kinds.
-    fn takes(self) -> &'static str {
-        match self {
-            Self::Step | Self::Shadow => "a pipeline takes filters and transforms",
-            Self::EdgeStep => "a step with `at = \"edge\"` is a filter",
-            Self::Verify => "`verify` takes plugins that export `verify`",
-            Self::Batch => "`batch` takes plugins that export `batch`",
-            Self::Any => "every kind is taken",
-        }
-    }
-}
-
-/// A plugin's file, read once: what is pinned, checked and compiled are the same bytes.
-struct Source {
-    bytes: Vec<u8>,
-    digest: [u8; 32],
-}
-
-impl Source {
-    fn read(plugin: &config::Plugin) -> Result<Self, PluginError> {
-        let (name, path) = (|| plugin.name.clone(), || plugin.file.clone());
-        let mut bytes = Vec::new();
-        File::open(&plugin.file)
-            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-            .map_err(|source| PluginError::Read { plugin: name(), path: path(), source })?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(PluginError::TooLarge { plugin: name(), path: path() });
-        }
-        if bytes.is_empty() {
-            return Err(PluginError::Empty { plugin: name(), path: path() });
-        }
-        let digest = Sha256::digest(&bytes).into();
-        match plugin.sha256 {
-            Some(pinned) if pinned != digest => {
-                Err(PluginError::Digest { plugin: name(), path: path(), pinned, found: digest })
-            }
-            _ => Ok(Self { bytes, digest }),
-        }
-    }
-
-    /// Whether it has more code than any plugin without an interpreter.
-    fn is_large(&self) -> bool {
-        self.bytes.len() as u64 > LARGE && inspection::code(&self.bytes) > LARGE
-    }
-}
-
-/// A program as the cache keeps it.
-///
-/// ```text
-/// configured? (1 byte) | contract (1 byte) | kind (1 byte) | wasmtime's serialized component
-/// ```
-struct Image<'a> {
-    configured: bool,
-    checked: Checked,
-    code: &'a [u8],
-}
-
-impl<'a> Image<'a> {
-    fn encode(&self) -> Vec<u8> {
-        let Checked { contract, kind } = self.checked;
-        let contract = match contract {
-            Contract::V0_1 => 0,
-            Contract::V1 => 1,
-        };
-        let kind = match kind {
-            Kind::Filter => 0,
-            Kind::Transform => 1,
-            Kind::Verify => 2,
-            Kind::Batch => 3,
-        };
-        [&[self.configured.into(), contract, kind], self.code].concat()
-    }
-
-    fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let (&[configured, contract, kind], code) = bytes.split_first_chunk()?;
-        let contract = match contract {
-            0 => Contract::V0_1,
-            1 => Contract::V1,
-            _ => return None,
-        };
-        let kind = match kind {
-            0 => Kind::Filter,
-            1 => Kind::Transform,
-            2 => Kind::Verify,
-            3 => Kind::Batch,
-            _ => return None,
-        };
-        Some(Self { configured: configured == 1, checked: Checked { contract, kind }, code })
-    }
-}
-
-/// The counters that a plugin keeps with `host.count`.
-struct Counters {
-    plugin: Arc<str>,
-    family: Family<PluginCountLabels, Counter>,
-    known: Mutex<HashMap<String, Counter>>,
-}
-
-impl Counters {
-    fn new(plugin: Arc<str>, family: Family<PluginCountLabels, Counter>) -> Self {
-        Self { plugin, family, known: Mutex::default() }
-    }
-
-    fn add(&self, counts: &[(String, u64)]) {
-        if counts.is_empty() {
-            return;
-        }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, by) in counts {
-            if let Some(counter) = known.get(name) {
-                counter.inc_by(*by);
-            } else if known.len() < MAX_COUNTERS {
-                let labels = PluginCountLabels { plugin: Arc::clone(&self.plugin), name: name.clone() };
-                let counter = self.family.get_or_create_owned(&labels);
-                counter.inc_by(*by);
-                known.insert(name.clone(), counter);
-            }
-        }
-    }
-}
-
 /// Feeds what is hashed to a digest.
 struct Digesting(Sha256);
 
@@ -620,152 +465,6 @@ impl Hasher for Digesting {
     fn finish(&self) -> u64 {
         0
     }
-}
-
-/// Why a plugin was not loaded, or the host not started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PluginError {
-    #[error("failed to start the plugin engine; it needs about 3 GiB of address space, see `ulimit -v`")]
-    Engine { source: anyhow::Error },
-    #[error("failed to start the thread that interrupts plugins")]
-    Ticker(#[source] io::Error),
-    #[error("failed to read plugin `{plugin}` from `{}`", path.display())]
-    Read { plugin: Arc<str>, path: PathBuf, source: io::Error },
-    #[error(
-        "plugin `{plugin}`: `{}` is larger than {}, the limit for a plugin",
-        path.display(), iec(MAX_FILE as usize)
-    )]
-    TooLarge { plugin: Arc<str>, path: PathBuf },
-    #[error(
-        "plugin `{plugin}`: the SHA-256 of `{}` is {}, the config pins {}; if the new file is wanted, pin it",
-        path.display(), hex::encode(found), hex::encode(pinned)
-    )]
-    Digest { plugin: Arc<str>, path: PathBuf, pinned: [u8; 32], found: [u8; 32] },
-    #[error("plugin `{plugin}` has a memory limit of {}, at most {} can be given here", iec(*limit), iec(*cap))]
-    MemoryCap { plugin: Arc<str>, limit: usize, cap: usize },
-    #[error("plugin `{plugin}`: `{}` is empty; was it being written?", path.display())]
-    Empty { plugin: Arc<str>, path: PathBuf },
-    #[error(
-        "plugin `{plugin}` is compiled already; only WebAssembly (`.wasm`) is taken, it is compiled here"
-    )]
-    Precompiled { plugin: Arc<str> },
-    #[error("plugin `{plugin}` is not valid WebAssembly")]
-    Malformed { plugin: Arc<str>, source: wasmparser::BinaryReaderError },
-    #[error(
-        "plugin `{plugin}` is a core module without a contract; build it with the `sluice-plugin` crate, or \
-         with wit-bindgen against `sluice:plugin`"
-    )]
-    NoContract { plugin: Arc<str> },
-    #[error("failed to make a component of plugin `{plugin}`")]
-    Componentize { plugin: Arc<str>, source: anyhow::Error },
-    #[error(
-        "plugin `{plugin}` speaks sluice:plugin@{theirs}, this gateway speaks {}; rebuild it with `sluice-plugin` {}",
-        contracts(),
-        env!("CARGO_PKG_VERSION")
-    )]
-    Version { plugin: Arc<str>, theirs: String },
-    #[error(
-        "plugin `{plugin}` mixes versions of sluice:plugin; rebuild all of it with `sluice-plugin` {}",
-        env!("CARGO_PKG_VERSION")
-    )]
-    MixedVersions { plugin: Arc<str> },
-    #[error("plugin `{plugin}` imports what this gateway does not offer: {}", list(imports))]
-    Imports { plugin: Arc<str>, imports: Vec<String> },
-    #[error(
-        "plugin `{plugin}` wants more of WASI than there is here, which is neither network nor server; build it for \
-         `wasm32-unknown-unknown`, or with `--stub-wasi`. It imports {}",
-        list(imports)
-    )]
-    Wasi { plugin: Arc<str>, imports: Vec<String> },
-    #[error(
-        "plugin `{plugin}` exports none of `verify`, `filter`, `transform` and `batch` of sluice:plugin; it exports {}",
-        list(exports)
-    )]
-    NoKind { plugin: Arc<str>, exports: Vec<String> },
-    #[error(
-        "plugin `{plugin}` exports both `{}` and `{}`; make two plugins of it",
-        kinds[0].interface(),
-        kinds[1].interface()
-    )]
-    ManyKinds { plugin: Arc<str>, kinds: [Kind; 2] },
-    #[error("plugin `{plugin}` exports `{}`, but {}", kind.interface(), role.takes())]
-    Role { plugin: Arc<str>, kind: Kind, role: Role },
-    #[error(
-        "plugin `{plugin}` exports `{}`, the one that it is to replace exports `{}`; make it a plugin of its own",
-        kinds[1].interface(),
-        kinds[0].interface()
-    )]
-    OtherKind { plugin: Arc<str>, kinds: [Kind; 2] },
-    /// What is tried out beside the plugin.
-    #[error("canary of plugin `{plugin}`")]
-    Canary { plugin: Arc<str>, source: Box<Self> },
-    #[error("plugin `{plugin}` does not export `lifecycle` of sluice:plugin")]
-    NoLifecycle { plugin: Arc<str> },
-    #[error(
-        "plugin `{plugin}` does not fit the version of sluice:plugin that it names; rebuild it with `sluice-plugin` {}",
-        env!("CARGO_PKG_VERSION")
-    )]
-    Link { plugin: Arc<str>, source: anyhow::Error },
-    #[error("failed to compile plugin `{plugin}`")]
-    Compile { plugin: Arc<str>, source: anyhow::Error },
-    #[error("plugin `{plugin}` refuses its config: {reason}")]
-    Config { plugin: Arc<str>, reason: String },
-    #[error("failed to configure plugin `{plugin}`")]
-    Configure { plugin: Arc<str>, source: CallError },
-    #[error("failed to start plugin `{plugin}`")]
-    Start { plugin: Arc<str>, source: CallError },
-}
-
-impl PluginError {
-    /// Whether it is the file's fault, whatever a route uses it for.
-    pub fn is_of_file(&self) -> bool {
-        match self {
-            Self::Canary { source, .. } => source.is_of_file(),
-            Self::Config { .. } | Self::Configure { .. } | Self::Start { .. } | Self::Role { .. } => false,
-            _ => true,
-        }
-    }
-
-    /// Whether it is about what is tried out beside the plugin.
-    pub fn is_of_canary(&self) -> bool {
-        matches!(self, Self::Canary { .. })
-    }
-
-    /// What of its config a plugin refuses, as `rules[1].name`, if it says so in the way that the SDK does.
-    pub fn config_path(&self) -> Option<&str> {
-        let reason = match self {
-            Self::Config { reason, .. } => reason,
-            Self::Canary { source, .. } => return source.config_path(),
-            _ => return None,
-        };
-        reason.strip_prefix('`')?.split_once("`: ").map(|(path, _)| path)
-    }
-
-    fn configure(plugin: &config::Plugin, error: CallError) -> Self {
-        let plugin = plugin.name.clone();
-        match error {
-            CallError::Config(reason) => Self::Config { plugin, reason },
-            source => Self::Configure { plugin, source },
-        }
-    }
-}
-
-/// `0.1.0 and 1.0.0`
-fn contracts() -> String {
-    Contract::ALL.map(Contract::version).join(" and ")
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() {
-        return "nothing".into();
-    }
-    let mut shown: Vec<_> =
-        names.iter().take(MAX_LISTED).map(|name| format!("`{}`", tidy(name.clone()))).collect();
-    if names.len() > MAX_LISTED {
-        shown.push(format!("and {} more", names.len() - MAX_LISTED));
-    }
-    shown.join(", ")
 }
 
 #[cfg(test)]

@@ -1,9 +1,15 @@
-use std::{error::Error, fs, time::Duration};
+use std::{
+    error::Error,
+    fs::{self, File},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
 use super::{
+    counters::MAX_COUNTERS,
     fixtures::{Rig, Wat, filter, transform, view},
+    source::MAX_FILE,
     *,
 };
 

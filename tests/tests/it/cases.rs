@@ -34,7 +34,8 @@ fn first_config(readme: &str) -> Option<Value> {
         if block.starts_with('{') { format!("[[routes]]\npipeline = [{block}]") } else { block.to_owned() };
     let config: Value = toml::from_str(&whole).unwrap();
     let route = &config["routes"][0];
-    route.pointer("/pipeline/0/config").or_else(|| route.pointer("/batch/config")).cloned()
+    let places = ["/pipeline/0/config", "/batch/config", "/verify/config"];
+    places.into_iter().find_map(|place| route.pointer(place)).cloned()
 }
 
 #[test]

@@ -205,6 +205,9 @@ fn documents() -> Vec<String> {
     markdown().iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
+/// Folders that tools make, and change while tests of theirs run.
+const MADE: [&str; 4] = ["target", "build", "node_modules", ".venv"];
+
 /// Every document of the project.
 fn markdown() -> Vec<PathBuf> {
     let roots = ["docs", "examples", "plugins", "plugin-sdk", "tests"];
@@ -214,7 +217,7 @@ fn markdown() -> Vec<PathBuf> {
     while let Some(dir) = open.pop() {
         for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
             match path.is_dir() {
-                true if path.ends_with("target") => {}
+                true if MADE.iter().any(|made| path.ends_with(made)) => {}
                 true => open.push(path),
                 false => found.push(path),
             }
