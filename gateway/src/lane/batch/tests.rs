@@ -349,6 +349,9 @@ async fn plugin_that_fails_batch_after_batch_is_quarantined_and_its_members_wait
         assert!(accept_all(&bench).await.iter().all(|settlement| death(settlement).is_some()));
     }
     assert!(batcher.status().unwrap().quarantined.is_some());
+    // A window of eight is folded whole, in halves, in quarters and one by one.
+    let counted = "sluice_plugin_outcomes_total{route=\"github\",plugin=\"guest\",outcome=\"trap\"} 30\n";
+    assert!(rig.metrics.encode().contains(counted), "{}", rig.metrics.encode());
     for settlement in accept_all(&bench).await {
         let delivery = left(&settlement).unwrap();
         assert!(matches!(delivery.state, DeliveryState::Waiting { .. }) && delivery.attempts == 0);
