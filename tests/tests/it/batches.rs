@@ -89,6 +89,14 @@ async fn full_window_is_one_request_in_which_every_event_has_its_name() {
     let delivered = r#"route="github",destination="sink",outcome="delivered""#;
     assert_eq!(gateway.admin().metric("sluice_batches_total", delivered).await, 1.0);
     assert_eq!(gateway.admin().metric("sluice_batch_size_sum", "").await, 3.0);
+    let folded = r#"route="github",plugin="ndjson",outcome="messages""#;
+    assert_eq!(gateway.admin().metric("sluice_plugin_outcomes_total", folded).await, 1.0);
+    let plugin = &gateway.admin().get("/plugins").await.expect(200).json()["plugins"][0];
+    assert_eq!(
+        (&plugin["kind"], &plugin["steps"][0]["place"]),
+        (&"batch".into(), &"batch".into()),
+        "{plugin}"
+    );
 }
 
 #[tokio::test]
